@@ -1,0 +1,3 @@
+//! Load generator for SMTP servers.
+
+fn main() {}

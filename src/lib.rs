@@ -1,0 +1,16 @@
+//! Ringpost: an SMTP server and relay that is durable and fast.
+//!
+//! The library exists so that tests, benches and fuzz targets reach the core; it promises nothing
+//! to other programs. Modules stand in floors, and each imports only lower floors; the table is in
+//! `ARCHITECTURE.md` and `tests/tidy.rs` checks it.
+
+// Floor 0: vocabulary.
+pub mod arena;
+pub mod clock;
+pub mod counters;
+pub mod ids;
+pub mod limits;
+pub mod span;
+
+// Floor 1: the pure core.
+pub mod message;

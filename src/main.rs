@@ -1,0 +1,3 @@
+//! The `ringpost` program.
+
+fn main() {}
