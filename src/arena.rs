@@ -205,12 +205,38 @@ impl TransactionArena {
 
     /// Copies `bytes` in; `None` if the arena would then hold more than `bound_bytes`.
     pub fn store(&mut self, bytes: &[u8], bound_bytes: usize) -> Option<ArenaBytes> {
-        let used_bytes = self.used_bytes.checked_add(bytes.len())?;
+        self.hold(bytes.len(), bound_bytes, |bump| bump.alloc_slice_copy(bytes))
+    }
+
+    /// Copies `first` and `second` in, one behind the other; `None` as for [`store`](Self::store).
+    pub fn store_joined(
+        &mut self,
+        first: &[u8],
+        second: &[u8],
+        bound_bytes: usize,
+    ) -> Option<ArenaBytes> {
+        let length = first.len().checked_add(second.len())?;
+        self.hold(length, bound_bytes, |bump| {
+            let stored = bump.alloc_slice_fill_copy(length, 0);
+            let (front, back) = stored.split_at_mut(first.len());
+            front.copy_from_slice(first);
+            back.copy_from_slice(second);
+            stored
+        })
+    }
+
+    fn hold(
+        &mut self,
+        length: usize,
+        bound_bytes: usize,
+        copy: impl FnOnce(&Bump) -> &mut [u8],
+    ) -> Option<ArenaBytes> {
+        let used_bytes = self.used_bytes.checked_add(length)?;
         if used_bytes > bound_bytes {
             return None;
         }
         self.used_bytes = used_bytes;
-        let stored = self.bump.alloc_slice_copy(bytes);
+        let stored = copy(&self.bump);
         let start = NonNull::from(&mut *stored).cast();
         Some(ArenaBytes { start, length: stored.len(), transaction: self.transaction })
     }
@@ -221,7 +247,7 @@ impl TransactionArena {
     /// If they were stored before the last [`reset`](Self::reset).
     pub fn get(&self, handle: ArenaBytes) -> &[u8] {
         assert_eq!(handle.transaction, self.transaction, "a handle outlived its transaction");
-        // SAFETY: a handle is made only by `store`, of bytes that the bump allocator keeps in
+        // SAFETY: a handle is made only by `hold`, of bytes that the bump allocator keeps in
         // place until `reset`, which changes `transaction`; the assertion above rules that out.
         // Nothing hands out a mutable reference to stored bytes. The returned borrow holds
         // `self`, so that no reset can happen while it lives.
@@ -282,6 +308,8 @@ mod tests {
             .collect();
         assert_eq!(arena.get(handles[0]), b"recipient-0@example.com");
         assert_eq!(arena.get(handles[99]), b"recipient-99@example.com");
+        let joined = arena.store_joined(b"postmaster@", b"example.com", 4_000).expect("fits");
+        assert_eq!(arena.get(joined), b"postmaster@example.com");
         assert!(arena.store(&[0; 4_000], 4_000).is_none());
         arena.reset();
         assert_eq!(arena.used_bytes(), 0);

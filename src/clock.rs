@@ -4,6 +4,7 @@
 //! `Now` is monotonic and has no meaning outside this process; `WallTime` is what people read and
 //! what goes to disk. The two are never mixed by type.
 
+use std::fmt;
 use std::ops::Add;
 use std::time::Duration;
 
@@ -58,15 +59,10 @@ impl WallTime {
     }
 
     /// The date and time in UTC as RFC 5322 §3.3 writes it, for instance
-    /// `Tue, 24 Nov 2026 04:01:33 +0000`.
-    pub fn to_rfc5322(self) -> String {
-        let civil = self.civil();
-        let weekday = WEEKDAYS[civil.weekday];
-        let month = MONTHS[civil.month - 1];
-        format!(
-            "{weekday}, {:02} {month} {:04} {:02}:{:02}:{:02} +0000",
-            civil.day, civil.year, civil.hour, civil.minute, civil.second
-        )
+    /// `Tue, 24 Nov 2026 04:01:33 +0000`. Every message carries one, so it is written where it is
+    /// to stand and no string is made.
+    pub const fn rfc5322(self) -> Rfc5322 {
+        Rfc5322(self)
     }
 
     /// The date and time in UTC as RFC 3339 writes it, with milliseconds.
@@ -122,6 +118,23 @@ impl Add<Duration> for WallTime {
     }
 }
 
+/// A [`WallTime`] that is shown as RFC 5322 §3.3 writes dates.
+#[derive(Clone, Copy, Debug)]
+pub struct Rfc5322(WallTime);
+
+impl fmt::Display for Rfc5322 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let civil = self.0.civil();
+        let weekday = WEEKDAYS[civil.weekday];
+        let month = MONTHS[civil.month - 1];
+        write!(
+            f,
+            "{weekday}, {:02} {month} {:04} {:02}:{:02}:{:02} +0000",
+            civil.day, civil.year, civil.hour, civil.minute, civil.second
+        )
+    }
+}
+
 const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -153,7 +166,7 @@ mod tests {
             (4_107_542_399_000, "Sun, 28 Feb 2100 23:59:59 +0000"),
         ];
         for (ms, text) in cases {
-            assert_eq!(WallTime::from_unix_ms(ms).to_rfc5322(), text);
+            assert_eq!(WallTime::from_unix_ms(ms).rfc5322().to_string(), text);
         }
         assert_eq!(
             WallTime::from_unix_ms(1_795_492_893_042).to_rfc3339(),

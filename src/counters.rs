@@ -33,7 +33,8 @@ macro_rules! counters {
             /// Makes `counters` visible to readers. Only the shard calls it.
             pub fn publish(&self, counters: &Counters) {
                 $(self.$name.store(counters.$name, Ordering::Relaxed);)*
-                for (shared, own) in self.commits_by_duration.iter().zip(counters.commits_by_duration) {
+                let buckets = self.commits_by_duration.iter().zip(counters.commits_by_duration);
+                for (shared, own) in buckets {
                     shared.store(own, Ordering::Relaxed);
                 }
             }
@@ -42,7 +43,8 @@ macro_rules! counters {
             pub fn read(&self) -> Counters {
                 let mut counters = Counters::default();
                 $(counters.$name = self.$name.load(Ordering::Relaxed);)*
-                for (own, shared) in counters.commits_by_duration.iter_mut().zip(&self.commits_by_duration) {
+                let buckets = counters.commits_by_duration.iter_mut();
+                for (own, shared) in buckets.zip(&self.commits_by_duration) {
                     *own = shared.load(Ordering::Relaxed);
                 }
                 counters
@@ -86,7 +88,7 @@ counters! {
     connections_out_total,
     /// Connections refused because the shard has as many as it may.
     connections_refused,
-    /// Transactions refused because the spool has no room.
+    /// Messages refused after DATA because the spool had no room for them.
     refused_storage_full,
     /// Turns of the shard's loop.
     turns,
@@ -113,8 +115,7 @@ mod tests {
 
     #[test]
     fn what_is_published_is_what_is_read() {
-        let mut counters = Counters::default();
-        counters.messages_received = 7;
+        let mut counters = Counters { messages_received: 7, ..Counters::default() };
         counters.count_commit(Duration::from_micros(100));
         counters.count_commit(Duration::from_micros(101));
         counters.count_commit(Duration::from_secs(5));

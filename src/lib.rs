@@ -9,8 +9,15 @@ pub mod arena;
 pub mod clock;
 pub mod counters;
 pub mod ids;
+pub mod invalid;
 pub mod limits;
+pub mod network;
+pub mod seed;
 pub mod span;
 
 // Floor 1: the pure core.
+pub mod dsn;
 pub mod message;
+pub mod proto;
+pub mod queue;
+pub mod route;

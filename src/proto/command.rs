@@ -1,0 +1,239 @@
+//! Commands of the client, parsed from one line without its CRLF (RFC 5321 §4.1.1).
+//!
+//! # Guarantees
+//! Keywords are matched without regard to case (RFC 5321 §2.4). What a command keeps of its line
+//! are spans of it. White space at the end of a line is ignored (RFC 5321 §4.1.1), and so are
+//! spaces between `FROM:` or `TO:` and the path, which §3.3 forbids and many clients send.
+//!
+//! # Never
+//! Nothing here knows whether a command comes at the right time.
+//!
+//! # Failures
+//! A [`Fault`] of the syntax or of a path.
+
+use memchr::memchr;
+
+use crate::proto::fault::{Fault, SyntaxFault};
+use crate::proto::path::{self, Path, PathKind};
+use crate::span::Span;
+
+/// A well-formed command, in protocol order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `EHLO name`; the span is the name (RFC 5321 §4.1.1.1).
+    Ehlo(Span),
+    /// `HELO name`; the span is the name (RFC 5321 §4.1.1.1).
+    Helo(Span),
+    /// `MAIL FROM:<path> …` (RFC 5321 §4.1.1.2).
+    Mail(Mail),
+    /// `RCPT TO:<path> …` (RFC 5321 §4.1.1.3). No parameter of RCPT is offered.
+    Rcpt(Path),
+    /// `DATA` (RFC 5321 §4.1.1.4).
+    Data,
+    /// `RSET` (RFC 5321 §4.1.1.5).
+    Rset,
+    /// `VRFY string` (RFC 5321 §4.1.1.6).
+    Vrfy,
+    /// `HELP`, with or without argument (RFC 5321 §4.1.1.8).
+    Help,
+    /// `NOOP`, with or without argument (RFC 5321 §4.1.1.9).
+    Noop,
+    /// `QUIT` (RFC 5321 §4.1.1.10).
+    Quit,
+}
+
+/// The arguments of MAIL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// The reverse-path.
+    pub path: Path,
+    /// `SIZE=`, in bytes (RFC 1870 §5); a number beyond 64 bits is the largest one.
+    pub declared_bytes: Option<u64>,
+    /// `BODY=8BITMIME` (RFC 6152 §2).
+    pub eight_bit: bool,
+}
+
+/// Parses `line`, which leaves out its CRLF.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(line: &[u8]) -> Result<Command, Fault> {
+    if has_control(line) {
+        return Err(Fault::Syntax(SyntaxFault::ControlCharacter));
+    }
+    let line = trim_end(line);
+    let verb_length = memchr(b' ', line).unwrap_or(line.len());
+    let arguments = skip_spaces(line, verb_length);
+    let has_arguments = arguments < line.len();
+    let without_arguments = |command| {
+        if has_arguments { Err(SyntaxFault::UnexpectedArgument.into()) } else { Ok(command) }
+    };
+    match &upper_case(&line[..verb_length]) {
+        b"EHLO\0\0\0\0" => hello_name(line, arguments).map(Command::Ehlo),
+        b"HELO\0\0\0\0" => hello_name(line, arguments).map(Command::Helo),
+        b"MAIL\0\0\0\0" => mail(line, arguments).map(Command::Mail),
+        b"RCPT\0\0\0\0" => rcpt(line, arguments).map(Command::Rcpt),
+        b"DATA\0\0\0\0" => without_arguments(Command::Data),
+        b"RSET\0\0\0\0" => without_arguments(Command::Rset),
+        b"VRFY\0\0\0\0" if has_arguments => Ok(Command::Vrfy),
+        b"VRFY\0\0\0\0" => Err(SyntaxFault::VrfyArgument.into()),
+        b"HELP\0\0\0\0" => Ok(Command::Help),
+        b"NOOP\0\0\0\0" => Ok(Command::Noop),
+        b"QUIT\0\0\0\0" => without_arguments(Command::Quit),
+        // Known from RFC 5321 (EXPN, and the SEND family and TURN of its appendix F), RFC 1985,
+        // RFC 3030, RFC 3207 and RFC 4954, but not offered (RFC 5321 §4.2.4).
+        b"EXPN\0\0\0\0" | b"SEND\0\0\0\0" | b"SOML\0\0\0\0" | b"SAML\0\0\0\0" | b"TURN\0\0\0\0"
+        | b"ETRN\0\0\0\0" | b"BDAT\0\0\0\0" | b"STARTTLS" | b"AUTH\0\0\0\0" => {
+            Err(SyntaxFault::NotImplemented.into())
+        }
+        _ => Err(SyntaxFault::UnknownCommand.into()),
+    }
+}
+
+impl From<SyntaxFault> for Fault {
+    fn from(fault: SyntaxFault) -> Self {
+        Self::Syntax(fault)
+    }
+}
+
+/// The verb in upper case, filled up with NUL, which no line that gets here holds. One that is too
+/// long becomes one that no command has.
+fn upper_case(verb: &[u8]) -> [u8; 8] {
+    let mut upper = [0; 8];
+    if let Some(start) = upper.get_mut(..verb.len()) {
+        start.copy_from_slice(verb);
+        upper.make_ascii_uppercase();
+    }
+    upper
+}
+
+/// Whether a control character stands in `line`, but for the tabs of its end. Looks at all bytes
+/// without a branch between them, so that the compiler takes many at a time.
+fn has_control(line: &[u8]) -> bool {
+    let control = |byte: u8| (byte < 0x20) | (byte == 0x7f);
+    if !line.iter().fold(false, |found, &byte| found | control(byte)) {
+        return false;
+    }
+    trim_end(line).iter().any(|&byte| control(byte))
+}
+
+fn trim_end(line: &[u8]) -> &[u8] {
+    let length = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t')).map_or(0, |at| at + 1);
+    &line[..length]
+}
+
+/// The offset of the first byte from `at` on that is no space.
+fn skip_spaces(line: &[u8], at: usize) -> usize {
+    let rest = line.get(at..).unwrap_or_default();
+    at + rest.iter().position(|&byte| byte != b' ').unwrap_or(rest.len())
+}
+
+/// The offset behind `keyword`, if it stands at `at` in any case.
+fn skip_keyword(line: &[u8], at: usize, keyword: &[u8]) -> Option<usize> {
+    let end = at + keyword.len();
+    line.get(at..end)?.eq_ignore_ascii_case(keyword).then_some(end)
+}
+
+/// One word of printable ASCII. RFC 5321 §4.1.1.1 wants a domain or an address literal there, but
+/// nothing is decided by it, and clients that are well otherwise send host names with underscores.
+fn hello_name(line: &[u8], at: usize) -> Result<Span, Fault> {
+    let name = Span::new(at, line.len());
+    let printable = name.of(line).iter().all(u8::is_ascii_graphic);
+    if name.is_empty() || name.length > crate::limits::DOMAIN_BYTES_MAX || !printable {
+        return Err(SyntaxFault::HelloArgument.into());
+    }
+    Ok(name)
+}
+
+fn mail(line: &[u8], at: usize) -> Result<Mail, Fault> {
+    let at = skip_keyword(line, at, b"FROM:").ok_or(SyntaxFault::MailArgument)?;
+    let (path, at) =
+        path::parse(line, skip_spaces(line, at), PathKind::Reverse).map_err(Fault::Sender)?;
+    let mut mail = Mail { path, declared_bytes: None, eight_bit: false };
+    let mut body_given = false;
+    let mut parameters = Parameters { line, at };
+    while let Some((keyword, value)) = parameters.next()? {
+        if keyword.eq_ignore_ascii_case(b"SIZE") {
+            if mail.declared_bytes.is_some() {
+                return Err(SyntaxFault::ParameterMalformed.into());
+            }
+            mail.declared_bytes = Some(size(value)?);
+        } else if keyword.eq_ignore_ascii_case(b"BODY") {
+            if body_given {
+                return Err(SyntaxFault::ParameterMalformed.into());
+            }
+            body_given = true;
+            mail.eight_bit = is_eight_bit(value)?;
+        } else {
+            return Err(SyntaxFault::ParameterUnknown.into());
+        }
+    }
+    Ok(mail)
+}
+
+fn rcpt(line: &[u8], at: usize) -> Result<Path, Fault> {
+    let at = skip_keyword(line, at, b"TO:").ok_or(SyntaxFault::RcptArgument)?;
+    let (path, at) =
+        path::parse(line, skip_spaces(line, at), PathKind::Forward).map_err(Fault::Recipient)?;
+    match (Parameters { line, at }).next()? {
+        None => Ok(path),
+        Some(_) => Err(SyntaxFault::ParameterUnknown.into()),
+    }
+}
+
+/// `1*20DIGIT` (RFC 1870 §5).
+fn size(value: Option<&[u8]>) -> Result<u64, SyntaxFault> {
+    let digits = value.ok_or(SyntaxFault::SizeMalformed)?;
+    if digits.len() > 20 || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(SyntaxFault::SizeMalformed);
+    }
+    let add =
+        |bytes: u64, digit: &u8| bytes.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+    Ok(digits.iter().fold(0, add))
+}
+
+/// RFC 6152 §2. BINARYMIME belongs to RFC 3030, which is not offered.
+fn is_eight_bit(value: Option<&[u8]>) -> Result<bool, SyntaxFault> {
+    match value {
+        Some(value) if value.eq_ignore_ascii_case(b"7BIT") => Ok(false),
+        Some(value) if value.eq_ignore_ascii_case(b"8BITMIME") => Ok(true),
+        Some(_) | None => Err(SyntaxFault::BodyUnknown),
+    }
+}
+
+/// The `esmtp-param`s behind a path (RFC 5321 §4.1.2).
+struct Parameters<'a> {
+    line: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Parameters<'a> {
+    /// The next keyword and its value.
+    #[expect(clippy::type_complexity, reason = "a pair of slices, used by two callers here")]
+    fn next(&mut self) -> Result<Option<(&'a [u8], Option<&'a [u8]>)>, Fault> {
+        let start = skip_spaces(self.line, self.at);
+        if start == self.line.len() {
+            return Ok(None);
+        }
+        if start == self.at {
+            return Err(SyntaxFault::ParameterMalformed.into());
+        }
+        let rest = &self.line[start..];
+        let parameter = &rest[..memchr(b' ', rest).unwrap_or(rest.len())];
+        self.at = start + parameter.len();
+        let (keyword, value) = match memchr(b'=', parameter) {
+            None => (parameter, None),
+            Some(equals) => (&parameter[..equals], Some(&parameter[equals + 1..])),
+        };
+        let keyword_is_sound = keyword.first().is_some_and(u8::is_ascii_alphanumeric)
+            && keyword.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let value_is_sound = value.is_none_or(|value| {
+            !value.is_empty() && value.iter().all(|byte| matches!(byte, 33..=60 | 62..=126))
+        });
+        if keyword_is_sound && value_is_sound {
+            Ok(Some((keyword, value)))
+        } else {
+            Err(SyntaxFault::ParameterMalformed.into())
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! What can go wrong on the server side, by whose fault it is, and the one place that turns it into
+//! the reply on the wire: [`Fault::reply`].
+//!
+//! The texts say what is wrong and what to do about it. None repeats what the peer sent.
+
+use crate::proto::enhanced::EnhancedCode;
+use crate::proto::line::LineFault;
+use crate::proto::path::PathFault;
+use crate::proto::reply::{Code, Reply};
+
+/// Why a command or a message is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The peer's line is not one that may be parsed.
+    Line(LineFault),
+    /// The peer's command is not understood.
+    Syntax(SyntaxFault),
+    /// The peer's reverse-path is malformed.
+    Sender(PathFault),
+    /// The peer's forward-path is malformed.
+    Recipient(PathFault),
+    /// The peer's command comes at the wrong time.
+    Sequence(SequenceFault),
+    /// The peer asks for what it is not allowed.
+    Policy(PolicyFault),
+    /// The peer used up a bound of the session.
+    Bound(BoundFault),
+    /// The peer's message cannot be taken as it is.
+    Content(ContentFault),
+    /// The fault is ours.
+    Local(LocalFault),
+}
+
+/// See [`Fault::Syntax`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyntaxFault {
+    /// NUL or another control character in the line.
+    ControlCharacter,
+    /// No command of SMTP.
+    UnknownCommand,
+    /// A command of SMTP or of an extension that is not offered.
+    NotImplemented,
+    /// EHLO or HELO without one word of printable characters.
+    HelloArgument,
+    /// MAIL without `FROM:`.
+    MailArgument,
+    /// RCPT without `TO:`.
+    RcptArgument,
+    /// VRFY without an argument.
+    VrfyArgument,
+    /// DATA, RSET or QUIT with an argument.
+    UnexpectedArgument,
+    /// A parameter that is not `keyword` or `keyword=value`, or that is given twice.
+    ParameterMalformed,
+    /// A parameter of no extension that is offered.
+    ParameterUnknown,
+    /// SIZE without a number of at most twenty digits.
+    SizeMalformed,
+    /// BODY with another value than `7BIT` or `8BITMIME`.
+    BodyUnknown,
+}
+
+/// See [`Fault::Sequence`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SequenceFault {
+    /// MAIL before EHLO or HELO.
+    HelloMissing,
+    /// MAIL within a transaction.
+    TransactionRunning,
+    /// RCPT or DATA before MAIL.
+    MailMissing,
+    /// DATA before RCPT.
+    RcptMissing,
+    /// DATA after RCPT commands of which every one was refused.
+    NoValidRecipient,
+}
+
+/// See [`Fault::Policy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyFault {
+    /// The peer may not relay, and no domain is local here.
+    RelayDenied,
+    /// The declared size is larger than what is taken.
+    DeclaredTooBig,
+}
+
+/// See [`Fault::Bound`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoundFault {
+    /// More recipients than one transaction may have.
+    Recipients,
+    /// More errors than one session may make.
+    Errors,
+    /// More messages than one session may bring.
+    Messages,
+    /// The peer kept the session waiting for too long.
+    Time,
+}
+
+/// See [`Fault::Content`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentFault {
+    /// A CR without LF or an LF without CR.
+    BareCrOrLf,
+    /// Larger than what is taken.
+    TooBig,
+    /// A line longer than what is taken.
+    LineTooLong,
+    /// Too many `Received:` fields.
+    TooManyHops,
+}
+
+/// See [`Fault::Local`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalFault {
+    /// The spool has no room.
+    StorageFull,
+    /// The spool could not store the message.
+    StorageFailed,
+    /// The server is about to stop.
+    Draining,
+}
+
+impl Fault {
+    /// Whether it counts towards the errors that a session may make. What is no sign of a broken
+    /// or hostile client does not: a message that it only passes on, or a bound that a client
+    /// meets by asking.
+    pub const fn counts_as_error(self) -> bool {
+        match self {
+            Self::Line(_)
+            | Self::Syntax(_)
+            | Self::Sender(_)
+            | Self::Recipient(_)
+            | Self::Sequence(_)
+            | Self::Policy(_) => true,
+            Self::Bound(_) | Self::Content(_) | Self::Local(_) => false,
+        }
+    }
+
+    /// The reply that the peer reads.
+    pub const fn reply(self) -> Reply {
+        match self {
+            Self::Line(fault) => line_reply(fault),
+            Self::Syntax(fault) => syntax_reply(fault),
+            Self::Sender(PathFault::NonAscii) => {
+                // RFC 6531 §3.5: 550 where MAIL needs an ASCII address, 553 where RCPT does.
+                Reply::new(Code::REFUSED_550, EnhancedCode::NON_ASCII_5_6_7, NON_ASCII_TEXT)
+            }
+            Self::Recipient(PathFault::NonAscii) => {
+                Reply::new(Code::MAILBOX_553, EnhancedCode::NON_ASCII_5_6_7, NON_ASCII_TEXT)
+            }
+            Self::Sender(fault) => {
+                Reply::new(Code::SYNTAX_501, EnhancedCode::SENDER_SYNTAX_5_1_7, path_text(fault))
+            }
+            Self::Recipient(fault) => {
+                Reply::new(Code::SYNTAX_501, EnhancedCode::RECIPIENT_SYNTAX_5_1_3, path_text(fault))
+            }
+            Self::Sequence(fault) => sequence_reply(fault),
+            Self::Policy(fault) => policy_reply(fault),
+            Self::Bound(fault) => bound_reply(fault),
+            Self::Content(fault) => content_reply(fault),
+            Self::Local(fault) => local_reply(fault),
+        }
+    }
+}
+
+const NON_ASCII_TEXT: &str = "Address beyond ASCII: SMTPUTF8 is not offered here";
+
+const fn line_reply(fault: LineFault) -> Reply {
+    // RFC 5321 §4.5.3.1.9 for the length, §2.3.8 for the line end.
+    let text = match fault {
+        LineFault::TooLong => "Line too long: a command has at most 2048 bytes",
+        LineFault::BareLf => "Bare LF: this line was ignored, end every line with CRLF",
+    };
+    Reply::new(Code::UNRECOGNISED_500, EnhancedCode::SYNTAX_5_5_2, text)
+}
+
+const fn syntax_reply(fault: SyntaxFault) -> Reply {
+    match fault {
+        SyntaxFault::ControlCharacter => Reply::new(
+            Code::UNRECOGNISED_500,
+            EnhancedCode::SYNTAX_5_5_2,
+            "Control character in the command: send printable characters and CRLF only",
+        ),
+        SyntaxFault::UnknownCommand => Reply::new(
+            Code::UNRECOGNISED_500,
+            EnhancedCode::SYNTAX_5_5_2,
+            "Unknown command: HELP lists the known ones",
+        ),
+        SyntaxFault::NotImplemented => Reply::new(
+            Code::NOT_IMPLEMENTED_502,
+            EnhancedCode::INVALID_COMMAND_5_5_1,
+            "Command not implemented here: EHLO lists what is offered",
+        ),
+        SyntaxFault::HelloArgument => arguments_reply("Send EHLO and your host name"),
+        SyntaxFault::MailArgument => arguments_reply("Send MAIL FROM:<address>"),
+        SyntaxFault::RcptArgument => arguments_reply("Send RCPT TO:<address>"),
+        SyntaxFault::VrfyArgument => arguments_reply("Send VRFY and an address"),
+        SyntaxFault::UnexpectedArgument => arguments_reply("Send this command without argument"),
+        SyntaxFault::ParameterMalformed => {
+            arguments_reply("Send each parameter once, as KEYWORD or KEYWORD=VALUE")
+        }
+        SyntaxFault::SizeMalformed => arguments_reply("Send SIZE= and a number of bytes"),
+        SyntaxFault::BodyUnknown => arguments_reply("Send BODY=7BIT or BODY=8BITMIME"),
+        // RFC 5321 §4.1.1.11.
+        SyntaxFault::ParameterUnknown => Reply::new(
+            Code::PARAMETER_555,
+            EnhancedCode::ARGUMENTS_5_5_4,
+            "Parameter not known here: EHLO lists what is offered",
+        ),
+    }
+}
+
+const fn arguments_reply(text: &'static str) -> Reply {
+    Reply::new(Code::SYNTAX_501, EnhancedCode::ARGUMENTS_5_5_4, text)
+}
+
+const fn path_text(fault: PathFault) -> &'static str {
+    match fault {
+        PathFault::Brackets => "Address not in angle brackets: send <user@example.com>",
+        PathFault::Route => "Source route malformed: leave it out",
+        PathFault::LocalPart => "Part before the @ malformed: quote what is not an atom",
+        PathFault::LocalPartTooLong => "Part before the @ too long: it has at most 255 bytes",
+        PathFault::DomainMissing => "Domain missing: send <user@example.com>",
+        PathFault::Domain => "Domain malformed: it has letters, digits, hyphens and dots",
+        PathFault::DomainTooLong => "Domain too long: it has at most 255 bytes, 63 between dots",
+        PathFault::AddressLiteral => {
+            "Address literal malformed: send [192.0.2.1] or [IPv6:2001:db8::1]"
+        }
+        PathFault::NullForward => "Recipient empty: only a sender may be <>",
+        PathFault::NonAscii => NON_ASCII_TEXT,
+        PathFault::NotUtf8 => "Address holds bytes that are neither ASCII nor UTF-8",
+    }
+}
+
+const fn sequence_reply(fault: SequenceFault) -> Reply {
+    let text = match fault {
+        SequenceFault::HelloMissing => "Send EHLO or HELO first",
+        SequenceFault::TransactionRunning => "Sender already given: send RSET to begin anew",
+        SequenceFault::MailMissing => "Send MAIL first",
+        SequenceFault::RcptMissing => "Send RCPT first",
+        // RFC 5321 §3.3 has a code of its own for this one.
+        SequenceFault::NoValidRecipient => {
+            return Reply::new(
+                Code::FAILED_554,
+                EnhancedCode::INVALID_COMMAND_5_5_1,
+                "No valid recipients: every RCPT was refused",
+            );
+        }
+    };
+    Reply::new(Code::SEQUENCE_503, EnhancedCode::INVALID_COMMAND_5_5_1, text)
+}
+
+const fn policy_reply(fault: PolicyFault) -> Reply {
+    match fault {
+        PolicyFault::RelayDenied => Reply::new(
+            Code::REFUSED_550,
+            EnhancedCode::NOT_AUTHORISED_5_7_1,
+            "Relaying denied: your address is not among those that may relay",
+        ),
+        PolicyFault::DeclaredTooBig => content_reply(ContentFault::TooBig),
+    }
+}
+
+const fn bound_reply(fault: BoundFault) -> Reply {
+    match fault {
+        // RFC 5321 §4.5.3.1.10: the client sends the rest in another transaction.
+        BoundFault::Recipients => Reply::new(
+            Code::INSUFFICIENT_452,
+            EnhancedCode::TOO_MANY_RECIPIENTS_4_5_3,
+            "Too many recipients: send the rest in another transaction",
+        ),
+        BoundFault::Errors => Reply::new(
+            Code::UNAVAILABLE_421,
+            EnhancedCode::POLICY_4_7_0,
+            "Too many errors in this session: closing",
+        ),
+        BoundFault::Messages => Reply::new(
+            Code::UNAVAILABLE_421,
+            EnhancedCode::POLICY_4_7_0,
+            "Too many messages in this session: connect again",
+        ),
+        BoundFault::Time => Reply::new(
+            Code::UNAVAILABLE_421,
+            EnhancedCode::BAD_CONNECTION_4_4_2,
+            "Session took too long: closing, connect again",
+        ),
+    }
+}
+
+const fn content_reply(fault: ContentFault) -> Reply {
+    match fault {
+        ContentFault::BareCrOrLf => Reply::new(
+            Code::FAILED_554,
+            EnhancedCode::CONTENT_5_6_0,
+            "Message holds a bare CR or LF: end every line with CRLF",
+        ),
+        ContentFault::TooBig => Reply::new(
+            Code::TOO_BIG_552,
+            EnhancedCode::TOO_BIG_5_3_4,
+            "Message too big: EHLO tells the largest size",
+        ),
+        ContentFault::LineTooLong => Reply::new(
+            Code::FAILED_554,
+            EnhancedCode::CONTENT_5_6_0,
+            "Message holds a line that is too long: encode it or break it",
+        ),
+        ContentFault::TooManyHops => Reply::new(
+            Code::FAILED_554,
+            EnhancedCode::LOOP_5_4_6,
+            "Too many Received fields: the message runs in a loop",
+        ),
+    }
+}
+
+const fn local_reply(fault: LocalFault) -> Reply {
+    match fault {
+        LocalFault::StorageFull => Reply::new(
+            Code::INSUFFICIENT_452,
+            EnhancedCode::SYSTEM_FULL_4_3_1,
+            "Out of storage: try again later",
+        ),
+        LocalFault::StorageFailed => Reply::new(
+            Code::LOCAL_ERROR_451,
+            EnhancedCode::SYSTEM_4_3_0,
+            "Message could not be stored: try again later",
+        ),
+        LocalFault::Draining => Reply::new(
+            Code::UNAVAILABLE_421,
+            EnhancedCode::NOT_ACCEPTING_4_3_2,
+            "Server is stopping: connect again",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{
+        COMMAND_LINE_BYTES_MAX, DOMAIN_BYTES_MAX, LABEL_BYTES_MAX, LOCAL_PART_BYTES_MAX,
+    };
+
+    #[test]
+    fn the_texts_name_the_bounds_as_they_are() {
+        let too_long = Fault::Line(LineFault::TooLong).reply().text;
+        assert!(too_long.contains(&COMMAND_LINE_BYTES_MAX.to_string()));
+        assert!(path_text(PathFault::LocalPartTooLong).contains(&LOCAL_PART_BYTES_MAX.to_string()));
+        assert!(path_text(PathFault::DomainTooLong).contains(&DOMAIN_BYTES_MAX.to_string()));
+        assert!(path_text(PathFault::DomainTooLong).contains(&LABEL_BYTES_MAX.to_string()));
+    }
+
+    #[test]
+    fn both_codes_are_of_one_class() {
+        let faults = [
+            Fault::Line(LineFault::BareLf),
+            Fault::Syntax(SyntaxFault::ParameterUnknown),
+            Fault::Sender(PathFault::NonAscii),
+            Fault::Recipient(PathFault::NonAscii),
+            Fault::Sequence(SequenceFault::NoValidRecipient),
+            Fault::Policy(PolicyFault::DeclaredTooBig),
+            Fault::Bound(BoundFault::Time),
+            Fault::Content(ContentFault::TooManyHops),
+            Fault::Local(LocalFault::StorageFull),
+        ];
+        for fault in faults {
+            let reply = fault.reply();
+            let enhanced = reply.enhanced.expect("every failure has one");
+            assert_eq!(reply.code.digits()[0], b'0' + enhanced.class, "{fault:?}");
+            assert!(reply.code.is_failure());
+        }
+    }
+}

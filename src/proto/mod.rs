@@ -1,0 +1,63 @@
+//! SMTP as pure state machines: bytes, time and decisions go in, replies and events come out.
+//!
+//! # Never
+//! Nothing in here reads a clock, opens a socket, touches a file or draws a random number, and
+//! nothing knows the spool, the queue or the configuration.
+//!
+//! # RFCs
+//! All that the program cites. A module without a path is one of these here.
+//!
+//! | RFC | what | where | done |
+//! | --- | --- | --- | --- |
+//! | 821 | 552 for too many recipients, as 452 is now | `client` | yes |
+//! | 1034 | chains of aliases (§3.6.2) | `io::dns` | partial: a stub resolver |
+//! | 1035 | domain names (§2.3) | `path`, `route` | yes |
+//! | 1035 | DNS messages (§4) | `io::dns` | partial: queries for A, AAAA and MX |
+//! | 1047 | a long wait for the answer to the end of data | `client` | yes |
+//! | 1123 | host names that are no addresses (§2.1) | `route` | yes |
+//! | 1870 | SIZE | `command`, `data`, `server`, `client` | yes |
+//! | 1985 | ETRN | `command` (answered with 502) | no |
+//! | 2034 | ENHANCEDSTATUSCODES | `enhanced`, `fault`, `reply_parse` | yes |
+//! | 2045 | 7bit (§2.7), quoted-printable (§6.7) | `dsn` | partial: written, not read |
+//! | 2046 | multipart (§5.1) | `dsn` | partial: written, not read |
+//! | 2181 | TTL (§8), truncation (§9) | `io::dns` | yes |
+//! | 2308 | caching of what does not exist | `io::dns` | partial: kept for 5 s without SOA |
+//! | 2920 | PIPELINING | `server`, `client` | yes |
+//! | 3030 | CHUNKING, BINARYMIME | `command` (answered with 502 and 501) | no |
+//! | 3207 | STARTTLS | `command` (answered with 502) | no |
+//! | 3339 | dates for programs | `clock`, `log`, `admin` | yes |
+//! | 3461 | DSN parameters of MAIL and RCPT | `command` (answered with 555) | no |
+//! | 3463 | enhanced status codes | `enhanced` | yes |
+//! | 3464 | delivery status notifications | `dsn` | partial: failures, not delays or successes |
+//! | 3596 | AAAA | `io::dns` | yes |
+//! | 3834 | marks of automatic mail (§3.1.5, §5) | `dsn` | yes |
+//! | 4954 | AUTH | `command` (answered with 502) | no |
+//! | 5248 | registry of enhanced status codes | `enhanced` | yes |
+//! | 5321 | SMTP | all | yes; EXPN, SEND, SOML, SAML and TURN are answered with 502 |
+//! | 5322 | message format | `data` (header end), `path` (`atext`), `clock`, `dsn` | partial |
+//! | 5452 | forged DNS replies | `io::dns` | yes |
+//! | 6152 | 8BITMIME | `command`, `server`, `client` | yes; nothing is converted to 7 bits |
+//! | 6522 | multipart/report | `dsn` | yes |
+//! | 6531 | SMTPUTF8 | `path` (answered with 550 and 553) | no |
+//! | 6647 | greylisting, as a client (§2.2) | `config` (first retry) | partial: none of its own |
+//! | 6761 | `localhost` (§6.3) | `io::dns` | partial: no other special name |
+//! | 6891 | EDNS: size of datagrams, upper bits of the code | `io::dns` | yes |
+//! | 7504 | 521 and 556 | `queue::outcome` (as any 5yz) | no |
+//! | 7505 | null MX | `route` | yes |
+//! | 7766 | DNS over TCP | `io::dns` | partial: a connection for each query |
+
+#![forbid(unsafe_code)]
+#![deny(clippy::disallowed_methods)]
+
+pub mod client;
+pub mod command;
+pub mod data;
+pub mod enhanced;
+pub mod ext;
+pub mod fault;
+pub mod line;
+pub mod path;
+pub mod reply;
+pub mod reply_parse;
+pub mod server;
+pub mod transmit;

@@ -1,0 +1,291 @@
+//! Reverse-paths and forward-paths: the whole grammar of RFC 5321 §4.1.2 and §4.1.3.
+//!
+//! # Guarantees
+//! A parsed path names ranges of the line and copies nothing. Its address holds printable ASCII
+//! only, so it can be put into a command or a header as it is. Source routes are checked and left
+//! out (RFC 5321 §4.1.1.3, appendix C).
+//!
+//! # Never
+//! Nothing is looked up, folded to lower case or unquoted: a local part means something to its own
+//! host only (RFC 5321 §2.4).
+//!
+//! # Failures
+//! [`PathFault`] says which part is wrong.
+//!
+//! # Bounds
+//! [`LOCAL_PART_BYTES_MAX`], [`DOMAIN_BYTES_MAX`] and [`LABEL_BYTES_MAX`].
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use memchr::memchr;
+
+use crate::limits::{DOMAIN_BYTES_MAX, LABEL_BYTES_MAX, LOCAL_PART_BYTES_MAX};
+use crate::span::Span;
+
+/// A path of a MAIL or RCPT command; the spans lie in the line that it was parsed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// `<>`, the null reverse-path (RFC 5321 §4.5.5).
+    Null,
+    /// `<Postmaster>` without a domain: the postmaster of the server that is spoken to
+    /// (RFC 5321 §4.1.1.3).
+    Postmaster,
+    /// A mailbox.
+    Mailbox {
+        /// Local part, `@` and domain, without brackets and source route.
+        address: Span,
+        /// What stands behind the last `@`: a domain or an address literal with its brackets.
+        domain: Span,
+    },
+}
+
+/// Which of the two paths is parsed: they differ in the special forms that they allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathKind {
+    /// Of MAIL: `<>` is allowed.
+    Reverse,
+    /// Of RCPT: `<Postmaster>` is allowed.
+    Forward,
+}
+
+/// What is wrong with a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathFault {
+    /// Does not stand in angle brackets.
+    Brackets,
+    /// The source route is malformed.
+    Route,
+    /// The local part is empty or malformed.
+    LocalPart,
+    /// The local part is longer than [`LOCAL_PART_BYTES_MAX`].
+    LocalPartTooLong,
+    /// No `@` and domain follow the local part.
+    DomainMissing,
+    /// The domain is malformed.
+    Domain,
+    /// The domain is longer than [`DOMAIN_BYTES_MAX`], or one of its labels than
+    /// [`LABEL_BYTES_MAX`].
+    DomainTooLong,
+    /// The address literal is malformed.
+    AddressLiteral,
+    /// `<>` as a forward-path.
+    NullForward,
+    /// Holds characters beyond ASCII, which need the extension SMTPUTF8 (RFC 6531).
+    NonAscii,
+    /// Holds bytes beyond ASCII that are no UTF-8 either.
+    NotUtf8,
+}
+
+/// Parses the path that begins at `start` of `line`, and returns it with the offset behind it.
+///
+/// # Errors
+/// [`PathFault`].
+pub fn parse(line: &[u8], start: usize, kind: PathKind) -> Result<(Path, usize), PathFault> {
+    let mut cursor = Cursor { line, at: start };
+    cursor.path(kind).map(|path| (path, cursor.at)).map_err(|fault| {
+        let path = line.get(start..).unwrap_or_default();
+        if path.is_ascii() {
+            fault
+        } else if std::str::from_utf8(path).is_ok() {
+            PathFault::NonAscii
+        } else {
+            PathFault::NotUtf8
+        }
+    })
+}
+
+/// Checks a domain name (RFC 5321 §4.1.2 `Domain`, with the lengths of RFC 1035 §2.3.4).
+///
+/// # Errors
+/// [`PathFault::Domain`] or [`PathFault::DomainTooLong`].
+pub fn check_domain(domain: &[u8]) -> Result<(), PathFault> {
+    if domain.len() > DOMAIN_BYTES_MAX {
+        return Err(PathFault::DomainTooLong);
+    }
+    for label in domain.split(|&byte| byte == b'.') {
+        if label.len() > LABEL_BYTES_MAX {
+            return Err(PathFault::DomainTooLong);
+        }
+        let (Some(first), Some(last)) = (label.first(), label.last()) else {
+            return Err(PathFault::Domain);
+        };
+        let well_formed = first.is_ascii_alphanumeric()
+            && last.is_ascii_alphanumeric()
+            && label.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if !well_formed {
+            return Err(PathFault::Domain);
+        }
+    }
+    Ok(())
+}
+
+/// Checks an address literal with its brackets (RFC 5321 §4.1.3).
+///
+/// # Errors
+/// [`PathFault::AddressLiteral`] or [`PathFault::DomainTooLong`].
+pub fn check_address_literal(literal: &[u8]) -> Result<(), PathFault> {
+    if literal.len() > DOMAIN_BYTES_MAX {
+        return Err(PathFault::DomainTooLong);
+    }
+    let inner = literal
+        .strip_prefix(b"[")
+        .and_then(|rest| rest.strip_suffix(b"]"))
+        .ok_or(PathFault::AddressLiteral)?;
+    let text = std::str::from_utf8(inner).map_err(|_| PathFault::AddressLiteral)?;
+    let sound = match text.split_once(':') {
+        None => text.parse::<Ipv4Addr>().is_ok(),
+        Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6") => {
+            address.parse::<Ipv6Addr>().is_ok()
+        }
+        Some((tag, content)) => {
+            tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                && tag.bytes().last().is_some_and(|byte| byte.is_ascii_alphanumeric())
+                && !content.is_empty()
+                && content.bytes().all(|byte| matches!(byte, 33..=90 | 94..=126))
+        }
+    };
+    if sound { Ok(()) } else { Err(PathFault::AddressLiteral) }
+}
+
+/// Whether `byte` may stand in an atom (RFC 5322 §3.2.3 `atext`).
+const fn is_atext(byte: u8) -> bool {
+    matches!(byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
+        | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'/'
+        | b'=' | b'?' | b'^' | b'_' | b'`' | b'{' | b'|' | b'}' | b'~')
+}
+
+/// `at <= line.len()`; everything before `at` is parsed.
+struct Cursor<'a> {
+    line: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.line.get(self.at).copied()
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let matches = self.peek() == Some(byte);
+        self.at += usize::from(matches);
+        matches
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.line.get(self.at..).unwrap_or_default()
+    }
+
+    fn skip_while(&mut self, wanted: impl Fn(u8) -> bool) {
+        let rest = self.rest();
+        self.at += rest.iter().position(|&byte| !wanted(byte)).unwrap_or(rest.len());
+    }
+
+    fn path(&mut self, kind: PathKind) -> Result<Path, PathFault> {
+        if !self.take(b'<') {
+            return Err(PathFault::Brackets);
+        }
+        if self.take(b'>') {
+            return match kind {
+                PathKind::Reverse => Ok(Path::Null),
+                PathKind::Forward => Err(PathFault::NullForward),
+            };
+        }
+        if self.peek() == Some(b'@') {
+            self.route()?;
+        }
+        let start = self.at;
+        self.local_part()?;
+        let local_part = Span::new(start, self.at);
+        if local_part.length > LOCAL_PART_BYTES_MAX {
+            return Err(PathFault::LocalPartTooLong);
+        }
+        if kind == PathKind::Forward
+            && local_part.of(self.line).eq_ignore_ascii_case(b"postmaster")
+            && self.take(b'>')
+        {
+            return Ok(Path::Postmaster);
+        }
+        if !self.take(b'@') {
+            let closed = self.peek().is_none_or(|byte| byte == b'>');
+            return Err(if closed { PathFault::DomainMissing } else { PathFault::LocalPart });
+        }
+        let domain = self.domain()?;
+        let address = Span::new(start, self.at);
+        if self.take(b'>') {
+            Ok(Path::Mailbox { address, domain })
+        } else {
+            Err(PathFault::Brackets)
+        }
+    }
+
+    /// `A-d-l ":"`: domains, each behind an `@`, with commas between.
+    fn route(&mut self) -> Result<(), PathFault> {
+        loop {
+            if !self.take(b'@') {
+                return Err(PathFault::Route);
+            }
+            let start = self.at;
+            self.skip_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
+            check_domain(&self.line[start..self.at]).map_err(|_| PathFault::Route)?;
+            if self.take(b':') {
+                return Ok(());
+            }
+            if !self.take(b',') {
+                return Err(PathFault::Route);
+            }
+        }
+    }
+
+    fn local_part(&mut self) -> Result<(), PathFault> {
+        if self.take(b'"') {
+            return self.quoted_string();
+        }
+        loop {
+            let start = self.at;
+            self.skip_while(is_atext);
+            if self.at == start {
+                return Err(PathFault::LocalPart);
+            }
+            if !self.take(b'.') {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The rest of a quoted string, with its closing quote.
+    fn quoted_string(&mut self) -> Result<(), PathFault> {
+        loop {
+            self.skip_while(|byte| matches!(byte, 32..=33 | 35..=91 | 93..=126));
+            if self.take(b'"') {
+                return Ok(());
+            }
+            if !self.take(b'\\') || !matches!(self.peek(), Some(32..=126)) {
+                return Err(PathFault::LocalPart);
+            }
+            self.at += 1;
+        }
+    }
+
+    fn domain(&mut self) -> Result<Span, PathFault> {
+        let rest = self.rest();
+        let is_literal = rest.first() == Some(&b'[');
+        let length = if is_literal {
+            memchr(b']', rest).ok_or(PathFault::AddressLiteral)? + 1
+        } else {
+            memchr(b'>', rest).ok_or(PathFault::Brackets)?
+        };
+        let domain = Span::new(self.at, self.at + length);
+        if is_literal {
+            check_address_literal(domain.of(self.line))?;
+        } else {
+            check_domain(domain.of(self.line))?;
+        }
+        self.at = domain.end();
+        Ok(domain)
+    }
+}
+
+#[cfg(test)]
+#[path = "path_tests.rs"]
+mod tests;

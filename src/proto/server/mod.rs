@@ -1,0 +1,502 @@
+//! The server side of one SMTP session (RFC 5321), as a machine without any I/O.
+//!
+//! # How it is driven
+//! Four kinds of method, as in every machine here:
+//! - inputs: [`advance`](ServerSession::advance) with what the peer sent,
+//!   [`handle_stored`](ServerSession::handle_stored) and
+//!   [`refuse_content`](ServerSession::refuse_content) with what the spool did,
+//!   [`handle_eof`](ServerSession::handle_eof), [`handle_timeout`](ServerSession::handle_timeout)
+//!   and [`handle_drain`](ServerSession::handle_drain). After each of them call `advance` again,
+//!   with an empty input if there is no other, until it returns [`Event::NeedInput`],
+//!   [`Event::Blocked`] or [`Event::Close`]. Then
+//! - outputs: [`transmit`](ServerSession::transmit),
+//!   [`poll_timeout`](ServerSession::poll_timeout), [`wants_close`](ServerSession::wants_close);
+//! - what the events point at: [`envelope`](ServerSession::envelope),
+//!   [`content_facts`](ServerSession::content_facts),
+//!   [`write_received_header`](ServerSession::write_received_header);
+//! - for the log: [`facts`](ServerSession::facts).
+//!
+//! # What may run ahead of what
+//! After the end of a message the session goes on with the commands that follow, while the message
+//! waits for its commit (RFC 2920 lets clients send them). Their replies wait behind the reply to
+//! the message, in order. So may the content of a second message be taken and even its end be
+//! seen; there the session stops ([`Event::Blocked`]) until the first message is answered.
+//!
+//! # Guarantees
+//! - Replies are transmitted in the order of the commands, one for each.
+//! - Each [`Event::MessageBegin`] is followed by exactly one [`Event::MessageEnd`] or
+//!   [`Event::MessageAbandoned`], with [`Event::Content`] only between.
+//! - The `250` to a message is written by [`handle_stored`](ServerSession::handle_stored) alone.
+//! - How the input was cut, and when a commit returns, changes no reply and no event's content.
+//!
+//! # Never
+//! It never waits for the peer to be slower: input before the greeting is taken like any other.
+//! Peers that may relay are known, all others are refused at RCPT, so that nothing is gained by
+//! telling the impatient from the polite.
+//!
+//! # Failures
+//! Whatever a peer sends ends in a reply of [`Fault::reply`], and in the end of the session where
+//! that is 421.
+//!
+//! # Bounds
+//! `COMMAND_LINE_BYTES_MAX` for a begun command, `REPLIES_BYTES_MAX` and one reply for what is not
+//! transmitted, `ENVELOPE_BYTES_MAX` for the envelope; content is never kept. Recipients, errors,
+//! messages and times are bounded by [`ServerLimits`]. An idle session owns its client's name and
+//! buffers of at most `REPLY_KEPT_BYTES`, `COMMAND_LINE_KEPT_BYTES` and about
+//! `ENVELOPE_KEPT_BYTES`.
+
+mod content;
+mod envelope;
+mod greeting;
+mod policy;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::clock::Now;
+use crate::ids::MessageId;
+use crate::limits::SESSION_CLOSE_S;
+use crate::proto::command::{self, Command};
+use crate::proto::data::DataDecoder;
+use crate::proto::enhanced::EnhancedCode;
+use crate::proto::fault::{BoundFault, Fault, LocalFault};
+use crate::proto::line::{Found, LineAssembler};
+use crate::proto::reply::{self, Code, Reply};
+use crate::span::Span;
+
+pub use self::content::ContentFacts;
+use self::envelope::Envelope;
+pub use self::envelope::{EnvelopeView, Recipients};
+pub use self::policy::{Conditions, Peer, ServerLimits, ServerPolicy, Storage};
+use self::queue::ReplyQueue;
+
+/// What [`ServerSession::advance`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Bytes of the input that are done with, once the event is.
+    pub consumed: usize,
+    /// What the caller does next.
+    pub event: Event,
+}
+
+/// What the caller does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Wait for input; all of this one was taken.
+    NeedInput,
+    /// Open a body in the spool and begin it with
+    /// [`write_received_header`](ServerSession::write_received_header): DATA was accepted. If
+    /// that fails, call [`refuse_content`](ServerSession::refuse_content).
+    MessageBegin,
+    /// Append this range of the input to the body; added dots are already left out.
+    Content(Span),
+    /// Store the message: its data has ended. Take [`envelope`](ServerSession::envelope) and
+    /// [`content_facts`](ServerSession::content_facts) before the next
+    /// [`advance`](ServerSession::advance), and answer with
+    /// [`handle_stored`](ServerSession::handle_stored).
+    MessageEnd,
+    /// Drop the open body: its message will not be accepted.
+    MessageAbandoned,
+    /// No input is looked at until the message that ended is answered, or, if too many replies
+    /// wait, until they are transmitted. [`is_blocked`](ServerSession::is_blocked) tells when to
+    /// go on.
+    Blocked,
+    /// No input is looked at any more, and all that there was is taken. Transmit what is left, and
+    /// close when [`wants_close`](ServerSession::wants_close).
+    Close,
+}
+
+/// What became of a message that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is durable under this name: `250`.
+    Committed(MessageId),
+    /// The write failed: `451 4.3.0`.
+    Failed,
+    /// There was no room: `452 4.3.1`.
+    Full,
+}
+
+/// Why the spool could not take a piece of content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentRefusal {
+    /// The write failed: `451 4.3.0`.
+    Failed,
+    /// There is no room: `452 4.3.1`.
+    Full,
+}
+
+/// What is worth telling about a session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionFacts<'a> {
+    /// The other side.
+    pub peer: Peer,
+    /// The argument of EHLO or HELO: printable ASCII, empty before it came.
+    pub client_name: &'a [u8],
+    /// Whether it was EHLO.
+    pub is_extended: bool,
+    /// Messages whose data has ended, but for those that were refused.
+    pub message_count: u32,
+    /// Errors since the last message.
+    pub error_count: u32,
+    /// What the session is about, as a phrase.
+    pub phase: &'static str,
+}
+
+/// In protocol order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// A command is to come.
+    Command,
+    /// Between 354 and the end of data.
+    Content,
+    /// The end of data came and is not acted upon yet.
+    ContentEnded,
+    /// Nothing more is looked at; the last replies are to go out.
+    Closing,
+    /// Nothing is left to be said either.
+    Closed,
+}
+
+/// In protocol order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hello {
+    None,
+    Helo,
+    Ehlo,
+}
+
+/// One session; see the [module](self).
+#[derive(Debug)]
+pub struct ServerSession {
+    policy: Rc<ServerPolicy>,
+    peer: Peer,
+    phase: Phase,
+    hello: Hello,
+    client_name: Box<[u8]>,
+    lines: LineAssembler,
+    replies: ReplyQueue,
+    envelope: Envelope,
+    /// The envelope is kept only until the next call of `advance`.
+    envelope_ended: bool,
+    decoder: DataDecoder,
+    /// `MessageBegin` was told, and neither `MessageEnd` nor `MessageAbandoned` since.
+    body_is_open: bool,
+    refusal: Option<ContentRefusal>,
+    /// The peer will send no more.
+    input_ended: bool,
+    message_count: u32,
+    error_count: u32,
+    began: Now,
+    /// The last time that the peer did what it was waited for.
+    active: Now,
+    content_began: Now,
+}
+
+const _: () = assert!(
+    size_of::<ServerSession>() <= 384,
+    "an idle session costs little more than the kernel's buffers for it"
+);
+
+impl ServerSession {
+    /// A session with a peer that just connected. The greeting waits to be transmitted.
+    pub fn new(policy: Rc<ServerPolicy>, peer: Peer, conditions: &Conditions) -> Self {
+        let mut session = Self {
+            policy,
+            peer,
+            phase: Phase::Command,
+            hello: Hello::None,
+            client_name: Box::default(),
+            lines: LineAssembler::default(),
+            replies: ReplyQueue::default(),
+            envelope: Envelope::default(),
+            envelope_ended: false,
+            decoder: DataDecoder::new(),
+            body_is_open: false,
+            refusal: None,
+            input_ended: false,
+            message_count: 0,
+            error_count: 0,
+            began: conditions.now,
+            active: conditions.now,
+            content_began: conditions.now,
+        };
+        session.greet(conditions);
+        session
+    }
+
+    /// Looks at `input` in place and goes on to the next event. The caller drops the first
+    /// `consumed` bytes, does what the event says, and calls again with the rest. A command that
+    /// is not complete is kept inside, so that after [`Event::NeedInput`] all of `input` is
+    /// consumed.
+    #[must_use]
+    pub fn advance(&mut self, conditions: &Conditions, input: &[u8]) -> Step {
+        if self.envelope_ended {
+            self.envelope_ended = false;
+            self.envelope.reset();
+        }
+        let mut consumed = 0;
+        loop {
+            let rest = input.get(consumed..).unwrap_or_default();
+            let (used, event) = match self.phase {
+                Phase::Command => self.read_command(conditions, rest),
+                Phase::Content => self.read_content(conditions, rest),
+                Phase::ContentEnded => (0, self.end_content()),
+                Phase::Closing | Phase::Closed => self.ignore(rest),
+            };
+            debug_assert!(used <= rest.len(), "consumed more than there was");
+            let event = match event {
+                Some(Event::Content(span)) => {
+                    Some(Event::Content(Span { start: span.start + consumed, ..span }))
+                }
+                other => other,
+            };
+            consumed += used;
+            if let Some(event) = event {
+                return Step { consumed, event };
+            }
+        }
+    }
+
+    /// Answers the message that ended first of those that are not answered; nothing if there is
+    /// none.
+    pub fn handle_stored(&mut self, conditions: &Conditions, result: Stored) {
+        if !self.replies.is_held() {
+            debug_assert!(self.phase == Phase::Closed, "stored a message that did not end");
+            return;
+        }
+        self.active = conditions.now;
+        self.replies.release(|out| match result {
+            Stored::Committed(id) => write_queued(out, id),
+            Stored::Failed => Fault::Local(LocalFault::StorageFailed).reply().write(out),
+            Stored::Full => Fault::Local(LocalFault::StorageFull).reply().write(out),
+        });
+    }
+
+    /// The peer closed its side; call it once all that it sent before is consumed. What ended is
+    /// still answered, what did not is given up.
+    pub fn handle_eof(&mut self) {
+        self.input_ended = true;
+        match self.phase {
+            Phase::Command | Phase::Content => self.close(),
+            Phase::ContentEnded | Phase::Closing | Phase::Closed => {}
+        }
+    }
+
+    /// Ends the session if it is time to. The peer reads `421 4.4.2`, and if it does not take
+    /// that either the session ends without a word.
+    pub fn handle_timeout(&mut self, conditions: &Conditions) {
+        let (deadline, _) = self.poll_timeout();
+        if conditions.now < deadline {
+            return;
+        }
+        match self.phase {
+            Phase::Command | Phase::Content | Phase::ContentEnded => {
+                self.active = conditions.now;
+                self.refuse(Fault::Bound(BoundFault::Time));
+            }
+            Phase::Closing | Phase::Closed => {
+                self.phase = Phase::Closed;
+                self.replies.discard();
+            }
+        }
+    }
+
+    /// The server is about to stop: a session outside of a transaction ends with `421 4.3.2`; one
+    /// within ends at its next MAIL, if [`Conditions::draining`] still holds then.
+    pub fn handle_drain(&mut self, conditions: &Conditions) {
+        match self.phase {
+            Phase::Command if !self.envelope_is_open() => {
+                self.active = conditions.now;
+                self.refuse(Fault::Local(LocalFault::Draining));
+            }
+            Phase::Command
+            | Phase::Content
+            | Phase::ContentEnded
+            | Phase::Closing
+            | Phase::Closed => {}
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), and what is waited for until then.
+    #[must_use]
+    pub fn poll_timeout(&self) -> (Now, &'static str) {
+        let limits = &self.policy.limits;
+        let session = (self.began + limits.session_time, "the end of the session");
+        let sooner = |one: (Now, &'static str), other: (Now, &'static str)| {
+            if other.0 < one.0 { other } else { one }
+        };
+        match self.phase {
+            // What the peer waits for is no reason to cut it off.
+            Phase::Command | Phase::ContentEnded if self.replies.is_held() => session,
+            Phase::Command | Phase::ContentEnded => {
+                sooner(session, (self.active + limits.idle_time, "a command"))
+            }
+            Phase::Content => {
+                let piece = (self.active + limits.idle_time, "a piece of content");
+                let end = (self.content_began + limits.content_time, "the end of the content");
+                sooner(session, sooner(piece, end))
+            }
+            Phase::Closing | Phase::Closed => {
+                let close_time = Duration::from_secs(SESSION_CLOSE_S);
+                (self.active + close_time, "the peer to take the last reply")
+            }
+        }
+    }
+
+    /// Appends the replies that may go out now to `out`; whether there were any.
+    pub fn transmit(&mut self, out: &mut Vec<u8>) -> bool {
+        self.replies.transmit(out)
+    }
+
+    /// Whether [`Event::Blocked`] still holds.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        match self.phase {
+            Phase::Command => self.replies.is_full(),
+            Phase::ContentEnded => self.replies.is_held(),
+            Phase::Content | Phase::Closing | Phase::Closed => false,
+        }
+    }
+
+    /// Whether nothing is left to be said and the connection shall be closed.
+    #[must_use]
+    pub fn wants_close(&self) -> bool {
+        match self.phase {
+            Phase::Closing => self.replies.is_empty() && !self.replies.is_held(),
+            Phase::Closed => true,
+            Phase::Command | Phase::Content | Phase::ContentEnded => false,
+        }
+    }
+
+    /// What is worth telling about the session.
+    pub fn facts(&self) -> SessionFacts<'_> {
+        SessionFacts {
+            peer: self.peer,
+            client_name: &self.client_name,
+            is_extended: self.hello == Hello::Ehlo,
+            message_count: self.message_count,
+            error_count: self.error_count,
+            phase: match self.phase {
+                Phase::Command if self.envelope_is_open() => "receiving an envelope",
+                Phase::Command => "between transactions",
+                Phase::Content => "receiving content",
+                Phase::ContentEnded => "waiting for the commit of the message before",
+                Phase::Closing | Phase::Closed => "closing",
+            },
+        }
+    }
+
+    /// What the session owns besides itself, but for the arena, which is dropped when it was large.
+    #[cfg(test)]
+    fn heap_bytes(&self) -> usize {
+        self.client_name.len()
+            + self.lines.heap_bytes()
+            + self.replies.heap_bytes()
+            + self.envelope.heap_bytes()
+    }
+
+    fn read_command(&mut self, conditions: &Conditions, input: &[u8]) -> (usize, Option<Event>) {
+        if self.replies.is_full() {
+            return (0, Some(Event::Blocked));
+        }
+        let scan = self.lines.next_line(input);
+        let event = match scan.found {
+            Found::NeedInput => Some(Event::NeedInput),
+            Found::InInput(line) => self.execute(conditions, line.of(input)),
+            Found::Kept => {
+                let line = self.lines.take();
+                let event = self.execute(conditions, &line);
+                self.lines.give_back(line);
+                event
+            }
+            Found::Refused(fault) => {
+                self.active = conditions.now;
+                self.refuse(Fault::Line(fault));
+                None
+            }
+        };
+        (scan.consumed, event)
+    }
+
+    fn execute(&mut self, conditions: &Conditions, line: &[u8]) -> Option<Event> {
+        self.active = conditions.now;
+        let done = match command::parse(line) {
+            Err(fault) => {
+                self.envelope.note_refusal(fault);
+                Err(fault)
+            }
+            Ok(Command::Ehlo(name)) => self.ehlo(name.of(line)),
+            Ok(Command::Helo(name)) => self.helo(name.of(line)),
+            Ok(Command::Mail(mail)) => self.mail(conditions, line, mail),
+            Ok(Command::Rcpt(path)) => self.rcpt(line, path),
+            Ok(Command::Data) => match self.data(conditions) {
+                Ok(()) => return Some(Event::MessageBegin),
+                Err(fault) => Err(fault),
+            },
+            Ok(Command::Rset) => self.rset(),
+            Ok(Command::Vrfy) => self.vrfy(),
+            Ok(Command::Help) => self.help(),
+            Ok(Command::Noop) => self.reply(OK),
+            Ok(Command::Quit) => self.quit(),
+        };
+        if let Err(fault) = done {
+            self.refuse(fault);
+        }
+        None
+    }
+
+    /// Writes the reply to a command that went well.
+    #[expect(clippy::unnecessary_wraps, reason = "every command ends in a result")]
+    fn reply(&mut self, reply: Reply) -> Result<(), Fault> {
+        self.replies.push(|out| reply.write(out));
+        Ok(())
+    }
+
+    /// Writes the reply to one that did not, and ends the session if that is what it says.
+    fn refuse(&mut self, fault: Fault) {
+        let mut reply = fault.reply();
+        if fault.counts_as_error() {
+            if self.error_count >= self.policy.limits.errors_max {
+                reply = Fault::Bound(BoundFault::Errors).reply();
+            }
+            self.error_count = self.error_count.saturating_add(1);
+        }
+        self.replies.push(|out| reply.write(out));
+        // RFC 5321 §3.8: 421 tells that the channel closes.
+        if reply.code == Code::UNAVAILABLE_421 {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        self.phase = Phase::Closing;
+        self.lines.reset();
+        // That of a message that just ended is still to be taken by the caller.
+        if !self.envelope_ended {
+            self.envelope.reset();
+        }
+    }
+
+    fn ignore(&mut self, input: &[u8]) -> (usize, Option<Event>) {
+        if self.body_is_open {
+            self.body_is_open = false;
+            return (0, Some(Event::MessageAbandoned));
+        }
+        (input.len(), Some(Event::Close))
+    }
+}
+
+const OK: Reply = Reply::new(Code::OK_250, EnhancedCode::OK_2_0_0, "Ok");
+
+fn write_queued(out: &mut Vec<u8>, id: MessageId) {
+    let mut digits = [0; 16];
+    for (index, digit) in digits.iter_mut().rev().enumerate() {
+        *digit = b"0123456789abcdef"[usize::try_from(id.0 >> (4 * index) & 0xf).unwrap_or(0)];
+    }
+    let parts: [&[u8]; 2] = [b"Ok: queued as ", &digits];
+    reply::write_line(out, Code::OK_250, Some(EnhancedCode::OK_2_0_0), &parts);
+}

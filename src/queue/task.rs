@@ -1,0 +1,104 @@
+//! Recipients of one message that go to one next hop together, and where they stand.
+
+use smallvec::SmallVec;
+
+use super::ready::Site;
+use super::schedule::Entry;
+use super::slots::{Key, Slots};
+use crate::clock::WallTime;
+
+/// Recipients of one message that are tried together, in one transaction. None of them is final.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) entry: Key<Entry>,
+    pub(super) site: Key<Site>,
+    pub(super) place: Place,
+    /// Neighbours in the list of the message's tasks.
+    pub(super) siblings: Links,
+    /// Indices in the message, rising.
+    pub(super) recipients: SmallVec<[u32; 4]>,
+}
+
+/// Where a task stands: always in exactly one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the set of deferred tasks under this time.
+    Deferred { due: WallTime },
+    /// In the ready queue of its site, between these neighbours.
+    Ready { links: Links },
+    /// In the job that carries this ticket.
+    Running { ticket: u64 },
+}
+
+/// Neighbours in a doubly linked list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Links {
+    pub(super) previous: Key<Task>,
+    pub(super) next: Key<Task>,
+}
+
+/// First in, first out, with removal from the middle in O(1): the ready tasks of one site. The
+/// links are in the tasks.
+#[derive(Debug)]
+pub(super) struct ReadyList {
+    head: Key<Task>,
+    tail: Key<Task>,
+    length: usize,
+}
+
+impl ReadyList {
+    pub(super) const fn new() -> Self {
+        Self { head: Key::NONE, tail: Key::NONE, length: 0 }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.length
+    }
+
+    pub(super) fn head(&self) -> Option<Key<Task>> {
+        self.head.some()
+    }
+
+    pub(super) fn push_back(&mut self, tasks: &mut Slots<Task>, key: Key<Task>) {
+        tasks[key].place = Place::Ready { links: Links { previous: self.tail, next: Key::NONE } };
+        match self.tail.some() {
+            Some(tail) => links(tasks, tail).next = key,
+            None => self.head = key,
+        }
+        self.tail = key;
+        self.length += 1;
+    }
+
+    pub(super) fn push_front(&mut self, tasks: &mut Slots<Task>, key: Key<Task>) {
+        tasks[key].place = Place::Ready { links: Links { previous: Key::NONE, next: self.head } };
+        match self.head.some() {
+            Some(head) => links(tasks, head).previous = key,
+            None => self.tail = key,
+        }
+        self.head = key;
+        self.length += 1;
+    }
+
+    /// Takes the task out of the list; the caller gives it its next place.
+    pub(super) fn unlink(&mut self, tasks: &mut Slots<Task>, key: Key<Task>) {
+        let Links { previous, next } = *links(tasks, key);
+        match previous.some() {
+            Some(previous) => links(tasks, previous).next = next,
+            None => self.head = next,
+        }
+        match next.some() {
+            Some(next) => links(tasks, next).previous = previous,
+            None => self.tail = previous,
+        }
+        self.length -= 1;
+    }
+}
+
+fn links(tasks: &mut Slots<Task>, key: Key<Task>) -> &mut Links {
+    match &mut tasks[key].place {
+        Place::Ready { links } => links,
+        Place::Deferred { .. } | Place::Running { .. } => {
+            unreachable!("only ready tasks are in a ready list")
+        }
+    }
+}
