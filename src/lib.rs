@@ -21,3 +21,7 @@ pub mod message;
 pub mod proto;
 pub mod queue;
 pub mod route;
+
+// Floors 1 and 2: the log on the disk. What is only bytes and tables is floor 1.
+pub mod sim;
+pub mod spool;
