@@ -25,3 +25,7 @@ pub mod route;
 // Floors 1 and 2: the log on the disk. What is only bytes and tables is floor 1.
 pub mod sim;
 pub mod spool;
+
+// Floor 3: adapters.
+#[cfg(feature = "runtime")]
+pub mod io;
