@@ -29,3 +29,7 @@ pub mod spool;
 // Floor 3: adapters.
 #[cfg(feature = "runtime")]
 pub mod io;
+
+// Floor 4: one core.
+#[cfg(feature = "runtime")]
+pub mod shard;

@@ -1,0 +1,63 @@
+//! What crosses from other threads into a shard, and nothing else does.
+//!
+//! # Bounds
+//! [`MESH_MESSAGES_MAX`] messages wait for a shard; a sender that finds more is told so and never
+//! waits.
+
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use crate::io::ring::Waker;
+use crate::limits::MESH_MESSAGES_MAX;
+
+use super::settings::Reload;
+
+/// What a shard can be told.
+#[derive(Debug)]
+pub enum ToShard {
+    /// Take no new connections and no new mail, let running transactions end, commit, and end.
+    Stop,
+    /// Go on with these settings.
+    Reload(Box<Reload>),
+}
+
+/// The end that other threads hold.
+#[derive(Clone, Debug)]
+pub struct ShardHandle {
+    sender: SyncSender<ToShard>,
+    waker: Waker,
+}
+
+impl ShardHandle {
+    /// Sends `message` and wakes the shard. Returns whether it was taken: not if the shard has
+    /// ended or too many messages wait.
+    pub fn send(&self, message: ToShard) -> bool {
+        let taken = self.sender.try_send(message).is_ok();
+        self.waker.wake();
+        taken
+    }
+}
+
+/// The shard's end.
+#[derive(Debug)]
+pub struct Mesh {
+    receiver: Receiver<ToShard>,
+    pub(super) waker: Waker,
+}
+
+impl Mesh {
+    /// The next message, if one is there.
+    pub(super) fn take(&self) -> Option<ToShard> {
+        self.receiver.try_recv().ok()
+    }
+}
+
+/// Both ends.
+///
+/// # Errors
+/// `EMFILE` or `ENFILE` when descriptors run out.
+pub fn mesh() -> io::Result<(ShardHandle, Mesh)> {
+    let waker = Waker::new()?;
+    let (sender, receiver) = sync_channel(MESH_MESSAGES_MAX);
+    Ok((ShardHandle { sender, waker: waker.clone() }, Mesh { receiver, waker }))
+}

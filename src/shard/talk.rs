@@ -1,0 +1,505 @@
+//! A session with a next hop: replies from the ring into the client machine, commands and content
+//! back, what the machine reports into decisions.
+//!
+//! # Guarantees
+//! Every recipient of a job is decided once, from what the machine reported. A session that ends
+//! in the middle leaves no recipient behind: the machine reports them all.
+//!
+//! # Bounds
+//! One send in flight; a piece of content is at most [`CONTENT_SEND_BYTES_MAX`] before the next.
+
+use std::io;
+use std::mem;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::arena::SharedBytes;
+use crate::clock::Now;
+use crate::io::ring::{ReceivedBytes, SendPart, SocketKey};
+use crate::limits::{CONNECTION_IDLE_S, CONTENT_SEND_BYTES_MAX, SEND_PARTS_MAX};
+use crate::message::Extent;
+use crate::proto::client::{ClientEvent, ClientSession, Failure, TransactionRequest};
+use crate::proto::reply_parse::Reply;
+use crate::proto::transmit::DotStuffer;
+use crate::queue::Decision;
+use crate::queue::outcome::{Verdict, decide};
+
+use super::Shard;
+use super::content::{self, Fetch, Reader};
+use super::deadlines::Waiting;
+use super::relay::{Judged, Left, Running, Stage};
+
+/// A session that is up.
+#[derive(Debug)]
+pub(super) struct Talk {
+    pub(super) socket: SocketKey,
+    machine: ClientSession,
+    sending: bool,
+    /// Memory for the next commands.
+    spare: Vec<u8>,
+    /// The content that is being sent.
+    content: Option<Sending>,
+    /// Without a job it is ended at this time.
+    idle_until: Option<Now>,
+}
+
+/// The content of one message on its way.
+#[derive(Debug)]
+struct Sending {
+    extents: SmallVec<[Extent; 1]>,
+    /// The next of `extents`.
+    next: usize,
+    /// Content that was handed to the kernel.
+    sent_bytes: u64,
+    /// What of the next extents was sent from where the message lay before it was moved.
+    skip_bytes: u64,
+    stuffer: DotStuffer,
+    dot_lines: bool,
+    /// The next extent, read from the disk.
+    fetched: Option<SharedBytes>,
+    fetching: bool,
+}
+
+impl Talk {
+    pub(super) fn new(socket: SocketKey, machine: ClientSession) -> Self {
+        Self { socket, machine, sending: false, spare: Vec::new(), content: None, idle_until: None }
+    }
+}
+
+impl Shard {
+    /// The session of connection `index`, if one is up.
+    fn talk(&mut self, index: usize) -> Option<&mut Talk> {
+        match &mut self.connections.get_mut(index)?.stage {
+            Stage::Talking(talk) => Some(talk),
+            Stage::Resolving(_) | Stage::Connecting { .. } | Stage::Between => None,
+        }
+    }
+
+    /// Takes what the peer sent.
+    pub(super) fn talk_received(&mut self, index: usize, bytes: &ReceivedBytes) {
+        let now = self.now;
+        if let Some(talk) = self.talk(index) {
+            talk.machine.handle_input(now, bytes);
+            self.settle_talk(index);
+        }
+    }
+
+    /// Takes the end of what the peer sends.
+    pub(super) fn talk_ended(&mut self, index: usize, error: Option<&io::Error>) {
+        if let Some(talk) = self.talk(index) {
+            match error {
+                None => talk.machine.handle_eof(),
+                Some(error) => talk.machine.handle_io_error(&error.to_string()),
+            }
+            self.settle_talk(index);
+        }
+    }
+
+    /// Goes on after a send.
+    pub(super) fn talk_sent(&mut self, index: usize, result: &io::Result<()>, spare: Vec<u8>) {
+        let now = self.now;
+        let Some(talk) = self.talk(index) else { return };
+        talk.sending = false;
+        talk.spare = spare;
+        match result {
+            Ok(()) => talk.machine.content_progress(now),
+            Err(error) => talk.machine.handle_io_error(&error.to_string()),
+        }
+        self.settle_talk(index);
+    }
+
+    /// Looks whether the session waits for too long.
+    pub(super) fn talk_due(&mut self, index: usize) {
+        let now = self.now;
+        let Some(talk) = self.talk(index) else { return };
+        if talk.idle_until.is_some_and(|until| until <= now) {
+            talk.idle_until = None;
+            talk.machine.quit(now);
+            self.forget_idle(index);
+        }
+        if let Some(talk) = self.talk(index)
+            && talk.machine.poll_timeout().is_some_and(|(at, _)| at <= now)
+        {
+            talk.machine.handle_timeout(now);
+        }
+        self.settle_talk(index);
+    }
+
+    /// Ends all sessions that carry nothing, and with `all` the others, too.
+    pub(super) fn quit_connections(&mut self, all: bool) {
+        let indexes: Vec<usize> = self.connections.iter().map(|(index, _)| index).collect();
+        let now = self.now;
+        for index in indexes {
+            if !all && self.connections[index].running.is_some() {
+                continue;
+            }
+            self.forget_idle(index);
+            match self.talk(index) {
+                Some(talk) => {
+                    talk.idle_until = None;
+                    talk.machine.quit(now);
+                    self.settle_talk(index);
+                }
+                None => self.drop_connection(index),
+            }
+        }
+    }
+
+    fn drop_connection(&mut self, index: usize) {
+        let stage = mem::replace(&mut self.connections[index].stage, Stage::Between);
+        match stage {
+            Stage::Connecting { socket, .. } => self.ring.close(socket),
+            Stage::Talking(talk) => self.ring.close(talk.socket),
+            Stage::Resolving(id) => drop(self.resolving.remove(&id)),
+            Stage::Between => {}
+        }
+        self.end_connection(index);
+    }
+
+    /// After anything that changed a session: acts on its events, sends, and schedules the next
+    /// look.
+    pub(super) fn settle_talk(&mut self, index: usize) {
+        while let Some(event) = self.talk(index).and_then(|talk| talk.machine.poll_event()) {
+            match event {
+                ClientEvent::Ready => self.session_ready(index),
+                ClientEvent::SendContent => self.begin_content(index),
+                ClientEvent::Recipient { index: place, result } => {
+                    self.recipient_answered(index, place, &result);
+                }
+                ClientEvent::TransactionEnd => self.transaction_ended(index),
+                ClientEvent::Closed { failure } => {
+                    self.session_closed(index, failure);
+                    return;
+                }
+            }
+        }
+        self.push_talk(index);
+        self.schedule_talk(index);
+    }
+
+    fn schedule_talk(&mut self, index: usize) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let Stage::Talking(talk) = &connection.stage else { return };
+        let timeout = talk.machine.poll_timeout().map(|(at, _)| at);
+        if let Some(at) = timeout.into_iter().chain(talk.idle_until).min() {
+            let waiting = Waiting::Connection { index, serial: connection.serial };
+            self.deadlines.schedule(&mut connection.scheduled, at, waiting);
+        }
+    }
+
+    /// A transaction may begin.
+    fn session_ready(&mut self, index: usize) {
+        self.session_up(index);
+        let connection = &mut self.connections[index];
+        if let Some(mut running) = connection.running.take() {
+            running.asked = running.left.drain(..).map(|left| left.recipient).collect();
+            self.begin_transaction(index, running);
+            return;
+        }
+        let next_hop = connection.next_hop.clone();
+        if self.stopping.is_none()
+            && self.may_record_more()
+            && let Some(job) = self.queue.take_job(&next_hop)
+        {
+            self.begin_transaction(index, Running::new(job));
+            return;
+        }
+        let serial = self.connections[index].serial;
+        let now = self.now;
+        let stopping = self.stopping.is_some();
+        let Some(talk) = self.talk(index) else { return };
+        if stopping {
+            talk.machine.quit(now);
+        } else {
+            talk.idle_until = Some(now + Duration::from_secs(CONNECTION_IDLE_S));
+            self.idle.put(&next_hop, index, serial);
+        }
+    }
+
+    /// Carries `running` over the session of connection `index`, which is ready.
+    pub(super) fn begin_transaction(&mut self, index: usize, running: Running) {
+        let Some(message) = self.queue.message(running.job.message) else {
+            // It was withdrawn; the queue knows.
+            self.settle(running.job, Vec::new());
+            return;
+        };
+        let recipients: SmallVec<[&[u8]; 4]> = running
+            .asked
+            .iter()
+            .filter_map(|&place| message.recipients.get(place as usize))
+            .map(|recipient| &*recipient.address)
+            .collect();
+        let request = TransactionRequest {
+            sender: &message.sender,
+            recipients: &recipients,
+            size_bytes: message.content.length_bytes,
+            eight_bit: message.content.eight_bit,
+        };
+        let connection = &mut self.connections[index];
+        let Stage::Talking(talk) = &mut connection.stage else {
+            unreachable!("only a session that is ready is given a job")
+        };
+        talk.idle_until = None;
+        talk.machine.begin(self.now, &request);
+        connection.running = Some(running);
+        self.touched.push(index);
+    }
+
+    fn recipient_answered(&mut self, index: usize, place: usize, result: &Result<Reply, Failure>) {
+        let verdict = decide(result, self.at_last_server(index));
+        let connection = &mut self.connections[index];
+        let host = connection.host();
+        let Some(running) = &mut connection.running else {
+            unreachable!("the machine reports only recipients of the running transaction")
+        };
+        let Some(&recipient) = running.asked.get(place) else {
+            unreachable!("the machine reports only recipients that it was given")
+        };
+        match result {
+            Ok(reply) => tracing::debug!(
+                message = %running.job.message, recipient, next_hop = %connection.next_hop,
+                "delivered: {reply}"
+            ),
+            Err(failure) => tracing::info!(
+                message = %running.job.message, recipient, next_hop = %connection.next_hop,
+                "{}: {failure}", verb(&verdict)
+            ),
+        }
+        let failure = result.as_ref().err().map(|failure| {
+            let remote = failure.reply().and(host);
+            (failure.clone(), remote)
+        });
+        match (verdict, failure) {
+            (Verdict::Final(decision), failure) => {
+                running.judged.push(Judged { recipient, decision, failure });
+            }
+            (Verdict::TryNextServer, Some(failure)) => {
+                running.left.push(Left { recipient, failure });
+            }
+            (Verdict::TryNextServer, None) => unreachable!("what was delivered is final"),
+        }
+    }
+
+    fn transaction_ended(&mut self, index: usize) {
+        let now = self.now;
+        let connection = &mut self.connections[index];
+        if let Stage::Talking(talk) = &mut connection.stage {
+            talk.content = None;
+        }
+        let Some(running) = connection.running.take() else { return };
+        if running.left.is_empty() {
+            self.settle(running.job, running.judged);
+            return;
+        }
+        // What was delivered must not wait for the others to become durable.
+        self.record_delivered(&running);
+        // A server that only had enough for one transaction takes the rest in the next.
+        let same_server = running.left.iter().all(|left| left.failure.0.retry_now);
+        self.connections[index].running = Some(running);
+        if let Some(talk) = self.talk(index)
+            && !same_server
+        {
+            talk.machine.quit(now);
+        }
+    }
+
+    fn session_closed(&mut self, index: usize, failure: Option<Failure>) {
+        self.forget_idle(index);
+        let stage = mem::replace(&mut self.connections[index].stage, Stage::Between);
+        if let Stage::Talking(talk) = stage {
+            self.ring.close(talk.socket);
+        }
+        let connection = &self.connections[index];
+        match (&connection.running, failure) {
+            (Some(_), failure) if self.stopping.is_none() => {
+                let failure = failure.unwrap_or_else(content::next_server_wanted);
+                self.next_server(index, &failure);
+            }
+            // It came up and ended while it carried nothing: the queue asks for another if it
+            // wants one.
+            (None, None) => self.end_connection(index),
+            (None, Some(_)) if connection.has_served() => self.end_connection(index),
+            (None, Some(failure)) if self.stopping.is_none() => self.next_server(index, &failure),
+            (None | Some(_), _) => self.end_connection(index),
+        }
+    }
+
+    fn forget_idle(&mut self, index: usize) {
+        let next_hop = self.connections[index].next_hop.clone();
+        self.idle.forget(&next_hop, index);
+    }
+
+    // Content.
+
+    fn begin_content(&mut self, index: usize) {
+        let connection = &self.connections[index];
+        let message = connection.running.as_ref().and_then(|it| self.queue.message(it.job.message));
+        let Some(content) = message.map(|message| message.content.clone()) else {
+            self.drop_connection(index);
+            return;
+        };
+        if let Some(talk) = self.talk(index) {
+            talk.content = Some(Sending {
+                extents: content.extents,
+                next: 0,
+                sent_bytes: 0,
+                skip_bytes: 0,
+                stuffer: DotStuffer::new(content.dot_lines),
+                dot_lines: content.dot_lines,
+                fetched: None,
+                fetching: false,
+            });
+        }
+    }
+
+    /// Sends what may go out next, if nothing is on its way.
+    fn push_talk(&mut self, index: usize) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let Stage::Talking(talk) = &mut connection.stage else { return };
+        if talk.sending {
+            return;
+        }
+        if talk.content.is_some() {
+            self.push_content(index);
+            return;
+        }
+        let mut commands = mem::take(&mut talk.spare);
+        if talk.machine.transmit(&mut commands) {
+            talk.sending = true;
+            self.ring.send(&talk.socket, commands);
+        } else {
+            talk.spare = commands;
+        }
+    }
+
+    fn push_content(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        let serial = connection.serial;
+        let Stage::Talking(talk) = &mut connection.stage else { return };
+        let Some(content) = &mut talk.content else { return };
+        if content.fetching {
+            return;
+        }
+        let mut parts = Vec::new();
+        let mut bytes_count = 0;
+        while let Some(&extent) = content.extents.get(content.next)
+            && bytes_count < CONTENT_SEND_BYTES_MAX
+            && parts.len() < SEND_PARTS_MAX - 1
+        {
+            if content.skips(&extent) {
+                continue;
+            }
+            let found = content.fetched.take().or_else(|| self.spool.cached(&extent));
+            let Some(bytes) = found else { break };
+            bytes_count += bytes.len();
+            parts.push(content.part(bytes));
+        }
+        let over = content.next == content.extents.len();
+        if over {
+            parts.push(SendPart::Static(content.stuffer.end_of_data()));
+        }
+        if !parts.is_empty() {
+            talk.sending = true;
+            self.ring.send_parts(&talk.socket, parts);
+            if over {
+                talk.content = None;
+                talk.machine.content_sent(self.now);
+            }
+            return;
+        }
+        content.fetching = true;
+        let extent = content.extents[content.next];
+        let reader = Reader::Job { index, serial };
+        if self.fetch(&extent, reader) == Fetch::Gone && !self.follow_move(index) {
+            self.content_fetched(index, serial, Err("the spool does not hold it any more".into()));
+        }
+    }
+
+    /// Goes on from where a message lies that was moved within the spool while it is sent. Returns
+    /// whether it was.
+    fn follow_move(&mut self, index: usize) -> bool {
+        let connection = &mut self.connections[index];
+        let message = connection.running.as_ref().and_then(|it| self.queue.message(it.job.message));
+        let Some(extents) = message.map(|message| &message.content.extents) else { return false };
+        let Stage::Talking(talk) = &mut connection.stage else { return false };
+        let Some(content) = talk.content.as_mut().filter(|it| it.extents != *extents) else {
+            return false;
+        };
+        content.extents = extents.clone();
+        content.next = 0;
+        content.skip_bytes = content.sent_bytes;
+        content.fetching = false;
+        self.push_content(index);
+        true
+    }
+
+    /// Goes on with the content that was read from the disk.
+    pub(super) fn content_fetched(
+        &mut self,
+        index: usize,
+        serial: u64,
+        result: Result<SharedBytes, String>,
+    ) {
+        let Some(connection) = self.connections.get_mut(index).filter(|it| it.serial == serial)
+        else {
+            return;
+        };
+        let Stage::Talking(talk) = &mut connection.stage else { return };
+        let Some(content) = &mut talk.content else { return };
+        content.fetching = false;
+        match result {
+            Ok(bytes) => content.fetched = Some(bytes),
+            Err(error) => {
+                let message = connection.running.as_ref().map(|running| running.job.message);
+                tracing::error!(
+                    ?message,
+                    "content cannot be read from the spool: {error}; the message stays in the \
+                     queue. Look at the disk: dmesg, ringpost spool verify"
+                );
+                // The peer must not take what was sent so far for a message, so the connection
+                // just ends.
+                talk.machine.handle_io_error("the content cannot be read from the spool");
+            }
+        }
+        self.settle_talk(index);
+    }
+}
+
+impl Sending {
+    /// Whether all of `extent`, the next, was sent already; then it is passed over.
+    fn skips(&mut self, extent: &Extent) -> bool {
+        let length_bytes = u64::from(extent.length);
+        let skips = self.skip_bytes >= length_bytes;
+        if skips {
+            self.skip_bytes -= length_bytes;
+            self.next += 1;
+        }
+        skips
+    }
+
+    /// What sends `bytes`, the next extent: themselves, or a copy with doubled dots.
+    fn part(&mut self, bytes: SharedBytes) -> SendPart {
+        let skip = usize::try_from(mem::take(&mut self.skip_bytes)).unwrap_or(0);
+        let bytes = bytes.slice(skip, bytes.len() - skip);
+        self.next += 1;
+        self.sent_bytes += bytes.len() as u64;
+        if self.dot_lines {
+            let mut stuffed = Vec::with_capacity(bytes.len() + bytes.len() / 64);
+            self.stuffer.append(&bytes, &mut stuffed);
+            return SendPart::Owned(stuffed);
+        }
+        // Told of the run so that it knows whether the content ends in CRLF.
+        let _ = self.stuffer.pieces(&bytes);
+        SendPart::Shared(bytes)
+    }
+}
+
+const fn verb(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Final(Decision::Deliver) => "delivered",
+        Verdict::Final(Decision::Defer { .. }) => "deferred",
+        Verdict::Final(Decision::Bounce { .. }) => "bounced",
+        Verdict::TryNextServer => "trying the next server",
+    }
+}
