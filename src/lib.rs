@@ -33,3 +33,19 @@ pub mod io;
 // Floor 4: one core.
 #[cfg(feature = "runtime")]
 pub mod shard;
+
+// Floor 5: the process.
+#[cfg(feature = "runtime")]
+pub mod admin;
+#[cfg(feature = "runtime")]
+pub mod cli;
+#[cfg(feature = "runtime")]
+pub mod config;
+#[cfg(feature = "runtime")]
+pub mod host_check;
+#[cfg(feature = "runtime")]
+pub mod log;
+#[cfg(feature = "runtime")]
+pub mod serve;
+#[cfg(feature = "runtime")]
+pub mod spool_tool;

@@ -1,0 +1,253 @@
+//! All shards of the process: from a configuration and a host that can run it to shards that do,
+//! through reloads, and down again.
+//!
+//! # Guarantees
+//! - [`Shards::start`] returns when every shard takes connections.
+//! - A reload is taken whole or not at all.
+//!
+//! # Failures
+//! [`ServeError`]: one clear text each.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::{Config, Durability, ListenerConfig};
+use crate::counters::PublishedCounters;
+use crate::host_check::{self, Complaint};
+use crate::ids::ShardId;
+use crate::io::dns::{AddressFamilies, ResolverSettings};
+use crate::io::listen;
+use crate::io::store::{ShardDirectory, SpoolRoot, StoreError};
+use crate::io::time;
+use crate::proto::client::ClientSettings;
+use crate::proto::server::ServerLimits;
+use crate::queue::QueueSettings;
+use crate::route::RouteTable;
+use crate::shard::{
+    self, ListenerReload, ListenerSettings, Reload, ShardError, ShardSettings, Started, ToShard,
+};
+
+/// Why the shards cannot be started or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address cannot be listened on.
+    #[error("{0}")]
+    Listen(Complaint),
+    /// A directory of the spool cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A shard cannot run.
+    #[error("shard {shard}: {error}")]
+    Shard {
+        /// Which one.
+        shard: usize,
+        /// Why.
+        error: ShardError,
+    },
+    /// The kernel gives no random numbers.
+    #[error("cannot get random numbers from the kernel: {0}")]
+    Seed(std::io::Error),
+}
+
+/// The running shards.
+#[derive(Debug)]
+pub struct Shards {
+    started: Vec<Started>,
+}
+
+impl Shards {
+    /// Starts a shard on each CPU of `config`, which listen on `addresses` in the order of its
+    /// listeners, and waits until all take connections. Each shows its counters in one of
+    /// `published` and calls `ended` when it ends, for whatever reason.
+    ///
+    /// # Errors
+    /// What keeps any of them from running; those that were started are stopped then.
+    pub fn start(
+        config: &Config,
+        addresses: &[SocketAddr],
+        published: &[Arc<PublishedCounters>],
+        ended: impl Fn() + Clone + Send + 'static,
+    ) -> Result<Self, ServeError> {
+        let count = config.shards.cpus.as_slice().len();
+        let root = SpoolRoot::new(&config.spool.path);
+        let orphans: Vec<usize> =
+            root.shards()?.into_iter().filter(|&index| index >= count).collect();
+        let mut sockets = Vec::new();
+        for &address in addresses {
+            let bound = listen::bind(address, count);
+            let bound = bound.map_err(|error| {
+                ServeError::Listen(host_check::address_complaint(address, &error))
+            })?;
+            sockets.push(bound.into_iter());
+        }
+        let mut shards = Self { started: Vec::new() };
+        for (index, published) in published.iter().enumerate() {
+            let listeners = config
+                .listeners
+                .iter()
+                .zip(&mut sockets)
+                .filter_map(|(listener, sockets)| Some((listener, sockets.next()?)))
+                .map(|(listener, socket)| ListenerSettings {
+                    socket,
+                    reload: listener_reload(config, listener),
+                })
+                .collect();
+            let settings = shard_settings(config, index, listeners)?;
+            let adopted = adopted_by(&root, &orphans, index, count)?;
+            let started = shard::start(
+                settings,
+                root.shard(index)?,
+                adopted,
+                Arc::clone(published),
+                ended.clone(),
+            );
+            shards
+                .started
+                .push(started.map_err(|error| ServeError::Shard { shard: index, error })?);
+        }
+        for (index, started) in shards.started.iter().enumerate() {
+            let ready = started.wait_until_ready();
+            let ready = ready.map_err(|error| ServeError::Shard { shard: index, error })?;
+            if ready.recovered_count + ready.adopted_count > 0 {
+                tracing::info!(
+                    shard = index,
+                    recovered = ready.recovered_count,
+                    adopted = ready.adopted_count,
+                    "messages of an earlier run are in the queue"
+                );
+            }
+        }
+        Ok(shards)
+    }
+
+    /// Gives all shards what `new` changes over `old`.
+    ///
+    /// # Errors
+    /// The sections that cannot change while the server runs, if any of them did; nothing is
+    /// changed then.
+    pub fn reload(&self, old: &Config, new: &Config) -> Result<(), Vec<&'static str>> {
+        let fixed = fixed_changes(old, new);
+        if !fixed.is_empty() {
+            return Err(fixed);
+        }
+        for started in &self.started {
+            let routes = route_table(new);
+            let listeners =
+                new.listeners.iter().map(|listener| listener_reload(new, listener)).collect();
+            let reload = Box::new(Reload { routes, listeners });
+            if !started.handle().send(ToShard::Reload(reload)) {
+                tracing::error!("a shard did not take the new configuration; restart to use it");
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells all shards to stop and waits until they have.
+    ///
+    /// # Errors
+    /// Why a shard ended before it was told.
+    pub fn stop(self) -> Result<(), ServeError> {
+        for started in &self.started {
+            started.handle().send(ToShard::Stop);
+        }
+        let mut result = Ok(());
+        for (index, started) in self.started.into_iter().enumerate() {
+            if let Err(error) = started.join() {
+                result = Err(ServeError::Shard { shard: index, error });
+            }
+        }
+        result
+    }
+}
+
+/// The directories that shard `index` of `count` takes over.
+fn adopted_by(
+    root: &SpoolRoot,
+    orphans: &[usize],
+    index: usize,
+    count: usize,
+) -> Result<Vec<ShardDirectory>, StoreError> {
+    orphans.iter().filter(|&orphan| orphan % count == index).map(|&it| root.shard(it)).collect()
+}
+
+fn shard_settings(
+    config: &Config,
+    index: usize,
+    listeners: Vec<ListenerSettings>,
+) -> Result<ShardSettings, ServeError> {
+    let hostname = config.hostname.as_str();
+    let seed = time::seed().map_err(ServeError::Seed)?;
+    let share = |total| config.shards.share(total) as usize;
+    let delivery = &config.delivery;
+    let families = AddressFamilies::for_host(listen::has_ipv6_route());
+    let mut resolver = ResolverSettings::new(config.dns.servers.clone(), families);
+    resolver.own_names = vec![hostname.into()];
+    let mut queue = QueueSettings::new(hostname, seed);
+    queue.retry_first = delivery.retry_first;
+    queue.retry_max = delivery.retry_max;
+    queue.expire = delivery.expire;
+    queue.connections_per_site_max = share(delivery.connections_per_site_max);
+    queue.recipients_per_transaction_max = delivery.recipients_per_transaction_max as usize;
+    let Ok(id) = u8::try_from(index) else {
+        unreachable!("a configuration has at most 256 shards")
+    };
+    Ok(ShardSettings {
+        id: ShardId(id),
+        cpu: usize::from(config.shards.cpus.as_slice()[index]),
+        hostname: hostname.into(),
+        listeners,
+        segment_bytes: config.spool.segment_bytes,
+        cache_bytes: usize::try_from(config.spool.cache_bytes).unwrap_or(usize::MAX),
+        durable: config.spool.durability == Durability::Commit,
+        routes: route_table(config),
+        queue,
+        delivery_port: delivery.port,
+        connections_out_max: share(delivery.connections_max),
+        client: ClientSettings::new(hostname),
+        resolver,
+        grace: config.shutdown.grace,
+        seed,
+    })
+}
+
+fn listener_reload(config: &Config, listener: &ListenerConfig) -> ListenerReload {
+    ListenerReload {
+        limits: ServerLimits {
+            message_bytes_max: listener.message_max_bytes,
+            recipients_max: listener.recipients_max as usize,
+            errors_max: listener.errors_max,
+            messages_max: listener.messages_max,
+            idle_time: listener.idle,
+            hop_count_max: listener.hops_max,
+            text_line_bytes_max: listener.line_max_bytes,
+            content_time: listener.content,
+            session_time: listener.session,
+        },
+        relay_from: listener.relay_from.clone(),
+        connections_max: config.shards.share(listener.connections_max) as usize,
+    }
+}
+
+fn route_table(config: &Config) -> RouteTable {
+    RouteTable::new(&config.routes, config.delivery.port)
+}
+
+/// The sections that differ and cannot change while the server runs.
+fn fixed_changes(old: &Config, new: &Config) -> Vec<&'static str> {
+    let addresses = |config: &Config| -> Vec<SocketAddr> {
+        config.listeners.iter().map(|listener| listener.address).collect()
+    };
+    [
+        ("hostname", old.hostname != new.hostname),
+        ("shards", old.shards != new.shards),
+        ("spool", old.spool != new.spool),
+        ("listener.address", addresses(old) != addresses(new)),
+        ("delivery", old.delivery != new.delivery),
+        ("dns", old.dns != new.dns),
+        ("admin", old.admin != new.admin),
+        ("shutdown", old.shutdown != new.shutdown),
+    ]
+    .into_iter()
+    .filter_map(|(section, changed)| changed.then_some(section))
+    .collect()
+}
