@@ -1,3 +1,50 @@
-//! Load generator for SMTP servers.
+//! Load generator for SMTP servers: `source` sends, `sink` accepts, `bench` measures a server
+//! between the two.
+//!
+//! It has SMTP code of its own and takes nothing from the server that it measures.
 
-fn main() {}
+mod bench;
+mod cli;
+mod client;
+mod commands;
+mod console;
+mod cpus;
+mod date;
+mod dice;
+mod end_of_data;
+mod ids;
+mod net;
+mod process;
+mod reply;
+mod server;
+mod sink;
+mod source;
+mod stamp;
+mod stats;
+mod stop;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use mimalloc::MiMalloc;
+
+use cli::{Cli, Command};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Source(args) => commands::source(args),
+        Command::Sink(args) => commands::sink(args),
+        Command::Bench(args) => bench::run(&args),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            console::complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Postfix with a configuration, queue and port of its own, tuned as its TUNING_README says for
+//! bulk: no limits on clients, no input flow delay, no look-ups of names, many processes, cached
+//! connections out. Its durability stays as it comes: the queue file is synced before the 250.
+//!
+//! To hold mail back it gets `defer_transports = smtp`: the queue manager moves each message to the
+//! deferred queue and starts no delivery.
+//!
+//! # Failures
+//! It is not installed, or we are not root, which it must be started by.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+
+use super::server::{Duty, STOP_TIME_MAX, Server, spawn, wait_until};
+use crate::net;
+use crate::process::Tree;
+
+const PROGRAM: &str = "/usr/sbin/postfix";
+
+#[derive(Debug)]
+struct Postfix {
+    address: SocketAddr,
+    configuration: PathBuf,
+    master: u32,
+}
+
+/// Starts a Postfix with its files in `directory`, and room for as many `sessions`.
+///
+/// # Errors
+/// It cannot be started here.
+pub(super) fn start(directory: &Path, sessions: u32, duty: Duty) -> io::Result<Box<dyn Server>> {
+    if !Path::new(PROGRAM).exists() {
+        return Err(io::Error::other("Postfix is missing; run `apt-get install postfix`"));
+    }
+    if !geteuid().is_root() {
+        return Err(io::Error::other("Postfix can only be started by root"));
+    }
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, net::free_port()?));
+    let configuration = directory.join("postfix");
+    fs::create_dir_all(&configuration)?;
+    fs::create_dir_all(directory.join("queue"))?;
+    fs::write(configuration.join("main.cf"), main_cf(directory, sessions, duty))?;
+    fs::write(configuration.join("master.cf"), master_cf(address))?;
+    control(&configuration, "start")?;
+    let pid_file = directory.join("queue/pid/master.pid");
+    let text = fs::read_to_string(&pid_file)?;
+    let master = text.trim().parse().map_err(|error| {
+        io::Error::other(format!("{} has no process id: {error}", pid_file.display()))
+    })?;
+    Ok(Box::new(Postfix { address, configuration, master }))
+}
+
+/// Runs `postfix -c DIRECTORY VERB`.
+fn control(configuration: &Path, verb: &str) -> io::Result<()> {
+    let mut command = Command::new(PROGRAM);
+    command.arg("-c").arg(configuration).arg(verb);
+    // Its daemons would keep a pipe of ours open for as long as they run.
+    let messages = configuration.join("messages");
+    command.stdout(Stdio::null()).stderr(fs::File::create(&messages)?);
+    let status = spawn(&mut command)?.wait()?;
+    if status.success() {
+        return Ok(());
+    }
+    let messages = fs::read_to_string(&messages).unwrap_or_default();
+    Err(io::Error::other(format!("`postfix {verb}` failed: {messages}")))
+}
+
+fn main_cf(directory: &Path, sessions: u32, duty: Duty) -> String {
+    let directory = directory.display();
+    let next_hop = format!("[{}]:{}", duty.next_hop().ip(), duty.next_hop().port());
+    let processes = sessions.max(50) + 150;
+    let mut text = format!(
+        "compatibility_level = 3.6
+queue_directory = {directory}/queue
+data_directory = {directory}/data
+myhostname = bench.example
+mydestination =
+alias_maps =
+local_recipient_maps =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+smtpd_recipient_restrictions = permit_mynetworks, reject
+smtpd_tls_security_level = none
+smtp_tls_security_level = none
+relayhost = {next_hop}
+disable_dns_lookups = yes
+smtp_host_lookup = native
+smtpd_peername_lookup = no
+smtpd_client_connection_count_limit = 0
+smtpd_client_connection_rate_limit = 0
+smtpd_client_message_rate_limit = 0
+smtpd_client_recipient_rate_limit = 0
+smtpd_timeout = 300s
+in_flow_delay = 0
+message_size_limit = 0
+default_process_limit = {processes}
+default_destination_concurrency_limit = 50
+initial_destination_concurrency = 20
+qmgr_message_active_limit = 100000
+qmgr_message_recipient_limit = 100000
+smtp_connection_cache_on_demand = yes
+smtp_connection_cache_destinations = {next_hop}
+"
+    );
+    if matches!(duty, Duty::Hold { .. }) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "defer_transports = smtp");
+    }
+    text
+}
+
+/// Debian's master.cf without chroot, and without what takes no part.
+fn master_cf(address: SocketAddr) -> String {
+    format!(
+        "{address} inet n - n - - smtpd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+proxywrite unix - - n - 1 proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+"
+    )
+}
+
+impl Server for Postfix {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn tree(&self) -> Tree {
+        Tree { root: self.master }
+    }
+}
+
+impl Drop for Postfix {
+    fn drop(&mut self) {
+        let place = PathBuf::from(format!("/proc/{}", self.master));
+        // Its own command waits for the daemons; a master that is gone already is no fault.
+        let _ = control(&self.configuration, "stop");
+        if !wait_until(STOP_TIME_MAX, || !place.exists())
+            && let Some(master) = i32::try_from(self.master).ok().and_then(Pid::from_raw)
+        {
+            let _ = kill_process(master, Signal::KILL);
+        }
+    }
+}

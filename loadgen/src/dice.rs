@@ -1,0 +1,43 @@
+//! Chance that repeats itself: the same seed gives the same throws (splitmix64).
+
+/// A source of pseudo-random numbers; not for secrets.
+#[derive(Debug)]
+pub(crate) struct Dice {
+    state: u64,
+}
+
+impl Dice {
+    /// Dice that always fall the same way for the same `seed`.
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
+    /// The next number.
+    pub(crate) const fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number from 0 up to but not including 1.
+    pub(crate) fn throw(&mut self) -> f64 {
+        // 53 bits are what an f64 holds exactly.
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn throws_repeat_and_spread() {
+        let (mut one, mut other) = (Dice::new(7), Dice::new(7));
+        let throws: Vec<f64> = (0..1_000).map(|_| one.throw()).collect();
+        assert!(throws.iter().all(|throw| (0.0..1.0).contains(throw) && *throw == other.throw()));
+        let mean = throws.iter().sum::<f64>() / 1_000.0;
+        assert!((0.45..0.55).contains(&mean), "{mean}");
+    }
+}

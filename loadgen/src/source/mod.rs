@@ -1,0 +1,149 @@
+//! The source: sends messages over many connections at once and measures how they fare.
+//!
+//! In a closed loop each connection sends its next message when the one before is answered. With a
+//! rate it is an open loop: messages are due at fixed times, wait for a free connection, and their
+//! latency counts from when they were due.
+//!
+//! # Guarantees
+//! An id is in the log of acknowledged messages only if its 250 arrived. A message that is sent
+//! again keeps its id and its envelope.
+//!
+//! # Never
+//! Allocates for a message, once the buffers have grown to their size.
+//!
+//! # Failures
+//! Of a server: they are counted. Of a file or of the pinning: they end the source.
+
+mod addresses;
+mod connection;
+mod outgoing;
+mod report;
+mod supply;
+mod worker;
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::client::ClientSettings;
+use crate::cpus::CpuList;
+use crate::dice::Dice;
+use crate::net;
+use crate::stamp::Template;
+use crate::stop::Stop;
+use report::Tally;
+use supply::Progress;
+use worker::Worker;
+
+pub(crate) use addresses::{Envelopes, Pattern, is_path_byte};
+pub(crate) use report::SourceReport;
+
+/// What a source needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceSettings {
+    pub(crate) target: SocketAddr,
+    pub(crate) connections: usize,
+    /// Stop after this many messages; without it the time decides.
+    pub(crate) messages: Option<u64>,
+    /// Begin no message after this time.
+    pub(crate) time: Option<Duration>,
+    /// Content of a message.
+    pub(crate) size_bytes: usize,
+    /// 0: as many as there are.
+    pub(crate) messages_per_connection: u64,
+    pub(crate) client: ClientSettings,
+    /// With pipelining, send the next transaction's commands behind a content.
+    pub(crate) run_ahead: bool,
+    pub(crate) envelopes: Envelopes,
+    /// Messages a second; without it a closed loop.
+    pub(crate) rate: Option<f64>,
+    /// One pinned thread each; without it one thread that is not pinned.
+    pub(crate) cpus: Option<CpuList>,
+    /// Time to wait for the server.
+    pub(crate) timeout: Duration,
+    /// Go on when connections fail, and send again what was not acknowledged.
+    pub(crate) reconnect: bool,
+    /// Where the ids of acknowledged messages go.
+    pub(crate) acked: Option<Arc<File>>,
+    /// The name of this run in the ids.
+    pub(crate) run: u64,
+}
+
+/// A name for a run that hardly any other has.
+pub(crate) fn fresh_run() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let nanoseconds = u64::from(since_epoch.subsec_nanos());
+    let seed = since_epoch.as_secs() << 30 ^ nanoseconds ^ u64::from(std::process::id()) << 44;
+    Dice::new(seed).next()
+}
+
+/// A running source.
+#[derive(Debug)]
+pub(crate) struct Source {
+    progress: Arc<Progress>,
+    message_bytes: usize,
+    workers: Vec<JoinHandle<io::Result<Tally>>>,
+}
+
+impl Source {
+    /// Begins to send.
+    ///
+    /// # Errors
+    /// No thread or no epoll.
+    pub(crate) fn start(settings: SourceSettings, date: &str, stop: &Stop) -> io::Result<Self> {
+        // Besides the connections: epoll, log files, the standard streams.
+        net::raise_file_limit(settings.connections as u64 + 32)?;
+        let cpus: Vec<Option<usize>> = match &settings.cpus {
+            // A thread without a connection could not do its share.
+            Some(cpus) => {
+                cpus.as_slice().iter().copied().map(Some).take(settings.connections).collect()
+            }
+            None => vec![None],
+        };
+        let template = Arc::new(Template::new(&settings.envelopes.from, date, settings.size_bytes));
+        let message_bytes = template.size_bytes();
+        let progress = Arc::new(Progress::new(settings.messages, settings.time, settings.rate));
+        let settings = Arc::new(settings);
+        let workers = cpus.iter().enumerate().map(|(index, cpu)| {
+            let place = (index, cpus.len());
+            let worker = Worker::new(&settings, &template, &progress, stop, place)?;
+            let cpu = *cpu;
+            std::thread::Builder::new().name("source".to_owned()).spawn(move || worker.run(cpu))
+        });
+        let workers = workers.collect::<io::Result<_>>()?;
+        Ok(Self { progress, message_bytes, workers })
+    }
+
+    /// When it began.
+    pub(crate) fn begin(&self) -> Instant {
+        self.progress.begin
+    }
+
+    /// Messages accepted so far.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.progress.accepted()
+    }
+
+    /// Whether all threads have ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.workers.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits for the end and tells what came of it.
+    ///
+    /// # Errors
+    /// What ended a thread early.
+    pub(crate) fn finish(self) -> io::Result<SourceReport> {
+        let mut whole = Tally::new();
+        for worker in self.workers {
+            let tally = worker
+                .join()
+                .map_err(|_| io::Error::other("a thread of the source panicked"))??;
+            whole.add(tally);
+        }
+        Ok(whole.report(self.progress.begin, self.message_bytes, self.progress.untouched()))
+    }
+}

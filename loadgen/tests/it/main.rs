@@ -1,0 +1,14 @@
+//! The whole program at work: source into sink, each with Postfix's tools at the other end, and the
+//! bench around a server.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may fail by panic, its helpers too"
+)]
+
+mod bench;
+mod harness;
+mod pair;
+mod postfix_tools;
+mod reconnect;
