@@ -1,0 +1,54 @@
+//! What scenarios are made of: processes, addresses, peers, and messages to send through them.
+
+mod address;
+mod aiosmtpd;
+mod config;
+mod loadgen;
+mod loop_disk;
+mod mail;
+mod metrics;
+mod postfix;
+mod process;
+mod refuser;
+mod report;
+mod ringpost;
+mod scenario;
+mod senders;
+mod sink;
+mod smtp_sink;
+mod socket;
+mod unbound;
+
+pub(crate) use address::random_bytes;
+pub(crate) use aiosmtpd::{Aiosmtpd, Answer, python};
+pub(crate) use config::Config;
+pub(crate) use loadgen::{LoadgenSink, LoadgenSource, loadgen_program};
+pub(crate) use loop_disk::LoopDisk;
+pub(crate) use mail::{Mail, assert_same_bytes, split_trace};
+pub(crate) use postfix::Postfix;
+pub(crate) use process::{Finished, Signal, is_root, under};
+pub(crate) use refuser::Refuser;
+pub(crate) use report::Report;
+pub(crate) use ringpost::{Ringpost, ringpost, serve};
+pub(crate) use scenario::{Scenario, scenario};
+pub(crate) use senders::{RECIPIENT, SENDER, Sender};
+pub(crate) use sink::{Sink, assert_arrived};
+pub(crate) use smtp_sink::SmtpSink;
+pub(crate) use socket::SmtpSocket;
+pub(crate) use unbound::{BROKEN_DOMAIN, Unbound, too_large_for_udp};
+
+use std::time::Duration;
+
+/// Long enough for any scenario that moves a handful of messages, on a busy machine with two CPUs
+/// and a server built without optimisation.
+pub(crate) const USUAL_LIMIT: Duration = Duration::from_secs(120);
+
+/// Where servers of the tests listen for SMTP. Each listens on an address of its own. The number
+/// lies below the range that the kernel takes client ports from.
+pub(crate) const SMTP_PORT: u16 = 23_525;
+
+/// Where Ringpost's admin HTTP listens in the tests.
+pub(crate) const ADMIN_PORT: u16 = 23_825;
+
+/// Where the name server of a scenario listens.
+pub(crate) const DNS_PORT: u16 = 23_053;
