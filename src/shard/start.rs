@@ -206,7 +206,7 @@ fn recover(directory: &ShardDirectory, log_id: u64) -> Result<Recovered, ShardEr
             "damage in {}: {damage}. What else the log holds is delivered. Look at the disk: \
              dmesg, smartctl; then: ringpost spool verify {}",
             directory.path().display(),
-            directory.path().parent().unwrap_or(directory.path()).display(),
+            directory.path().parent().unwrap_or_else(|| directory.path()).display(),
         );
     }
     Ok(recovered)
