@@ -8,15 +8,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use clap::Parser;
 
 use ringpost::admin::{Admin, Monitored, ShardView, Signal};
-use ringpost::cli::{Cli, Command, SpoolCommand};
-use ringpost::clock::WallTime;
+use ringpost::cli::{Cli, Command, SpoolCommand, ready_line};
 use ringpost::config::{Config, Destination, HostFacts};
 use ringpost::counters::PublishedCounters;
+use ringpost::io::time;
 use ringpost::serve::{ServeError, Shards};
 use ringpost::spool_tool::{self, Report};
 use ringpost::{host_check, log};
@@ -109,7 +109,7 @@ fn serve(path: Option<&Path>, route: Option<&Destination>, level: Option<&str>) 
         .collect();
     let monitored = Monitored {
         hostname: config.hostname.clone(),
-        started: wall_time(),
+        started: time::wall(),
         started_at,
         shards: shards.clone(),
         dropped_log_lines: log.dropped_lines(),
@@ -157,14 +157,9 @@ fn serve(path: Option<&Path>, route: Option<&Destination>, level: Option<&str>) 
 
 /// The line that tells whoever started the server that it can be used.
 fn say_ready(listeners: &[SocketAddr], admin: SocketAddr) {
-    let mut line = "ringpost ready:".to_owned();
-    for address in listeners {
-        line.push_str(&format!(" smtp {address}"));
-    }
-    line.push_str(&format!(" admin {admin}\n"));
     // With standard output closed nobody waits for it.
     let mut out = io::stdout();
-    let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    let _ = writeln!(out, "{}", ready_line(listeners, admin)).and_then(|()| out.flush());
 }
 
 /// Says why the server cannot go on and ends with the status for that.
@@ -206,10 +201,4 @@ fn wait(
             },
         }
     }
-}
-
-fn wall_time() -> WallTime {
-    // A clock before 1970 is no clock.
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    WallTime::from_unix_ms(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }

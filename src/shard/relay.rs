@@ -152,17 +152,17 @@ impl Connection {
 
 /// Connections that could carry a job, by next hop.
 #[derive(Debug, Default)]
-pub(super) struct IdleConnections(BTreeMap<NextHop, Vec<(usize, u64)>>);
+pub(super) struct IdleConnections(BTreeMap<NextHop, Vec<usize>>);
 
 impl IdleConnections {
-    pub(super) fn put(&mut self, next_hop: &NextHop, index: usize, serial: u64) {
+    pub(super) fn put(&mut self, next_hop: &NextHop, index: usize) {
         match self.0.get_mut(next_hop) {
-            Some(idle) => idle.push((index, serial)),
-            None => drop(self.0.insert(next_hop.clone(), vec![(index, serial)])),
+            Some(idle) => idle.push(index),
+            None => drop(self.0.insert(next_hop.clone(), vec![index])),
         }
     }
 
-    fn take(&mut self, next_hop: &NextHop) -> Option<(usize, u64)> {
+    fn take(&mut self, next_hop: &NextHop) -> Option<usize> {
         let idle = self.0.get_mut(next_hop)?;
         let taken = idle.pop();
         if idle.is_empty() {
@@ -173,7 +173,7 @@ impl IdleConnections {
 
     pub(super) fn forget(&mut self, next_hop: &NextHop, index: usize) {
         if let Some(idle) = self.0.get_mut(next_hop) {
-            idle.retain(|&(other, _)| other != index);
+            idle.retain(|&other| other != index);
             if idle.is_empty() {
                 self.0.remove(next_hop);
             }
@@ -207,7 +207,7 @@ impl Shard {
         let next_hops: Vec<NextHop> = self.idle.0.keys().cloned().collect();
         for next_hop in next_hops {
             while let Some(job) = self.idle_job(&next_hop) {
-                let Some((index, _)) = self.idle.take(&next_hop) else {
+                let Some(index) = self.idle.take(&next_hop) else {
                     self.queue.give_back(&next_hop, job);
                     break;
                 };

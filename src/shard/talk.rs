@@ -205,7 +205,6 @@ impl Shard {
             self.begin_transaction(index, Running::new(job));
             return;
         }
-        let serial = self.connections[index].serial;
         let now = self.now;
         let stopping = self.stopping.is_some();
         let Some(talk) = self.talk(index) else { return };
@@ -213,7 +212,7 @@ impl Shard {
             talk.machine.quit(now);
         } else {
             talk.idle_until = Some(now + Duration::from_secs(CONNECTION_IDLE_S));
-            self.idle.put(&next_hop, index, serial);
+            self.idle.put(&next_hop, index);
         }
     }
 
