@@ -52,15 +52,16 @@ struct Server {
 impl Server {
     fn new() -> Self {
         let limits = ServerLimits { messages_max: u32::MAX, ..ServerLimits::default() };
-        let policy = Rc::new(ServerPolicy { hostname: "mx.example.net".into(), limits });
-        let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 40_000, may_relay: true };
+        let policy = Rc::new(ServerPolicy::plain("mx.example.net", limits));
+        let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 40_000 };
         let conditions = Conditions {
             now: Now::from_us(1),
             wall: WallTime::from_unix_ms(1_795_492_893_000),
             storage: Storage::Ready,
+            memory_is_short: false,
             draining: false,
         };
-        let session = ServerSession::new(policy, peer, &conditions);
+        let session = ServerSession::new(policy, peer, 1, &conditions);
         let (body, replies) = (Vec::new(), Vec::new());
         let mut server = Self { session, conditions, body, replies };
         server.receive(EHLO);

@@ -16,11 +16,13 @@ pub mod seed;
 pub mod span;
 
 // Floor 1: the pure core.
+pub mod credentials;
 pub mod dsn;
 pub mod message;
 pub mod proto;
 pub mod queue;
 pub mod route;
+pub mod throttle;
 
 // Floors 1 and 2: the log on the disk. What is only bytes and tables is floor 1.
 pub mod sim;

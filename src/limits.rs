@@ -106,6 +106,13 @@ pub const TEXT_LINE_BYTES_MAX: u64 = 1 << 20;
 /// at least 100).
 pub const HOP_COUNT_MAX: u32 = 100;
 
+/// Header of one message in bytes, unless the configuration says otherwise. No server that a
+/// message may pass takes more than a few times this.
+pub const HEADER_BYTES_MAX: u64 = 256 << 10;
+
+/// Fields of one header, unless the configuration says otherwise.
+pub const HEADER_FIELDS_MAX: u32 = 1_000;
+
 /// Wait for a command, and for a piece of content, unless the configuration says otherwise
 /// (RFC 5321 §4.5.3.2.7 wants at least five minutes).
 pub const SESSION_IDLE_S: u64 = 300;

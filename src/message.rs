@@ -19,6 +19,8 @@ pub struct Message {
     pub recipients: Vec<Recipient>,
     /// Where the content lies.
     pub content: Content,
+    /// What the client asked for beyond plain delivery; most messages have none.
+    pub wishes: Option<Box<Wishes>>,
 }
 
 impl Message {
@@ -41,6 +43,89 @@ pub struct Recipient {
     pub address: Box<[u8]>,
     /// How far its delivery has come.
     pub state: RecipientState,
+    /// What its RCPT command said about notifications; most have nothing.
+    pub notices: Option<Box<Notices>>,
+}
+
+/// What a client asked for with parameters of MAIL that the delivery must know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// `ENVID=` as it was sent, in xtext (RFC 3461 §4.4).
+    pub envelope_id: Option<Box<[u8]>>,
+    /// `RET=` (RFC 3461 §4.3).
+    pub returned_content: Option<ReturnedContent>,
+    /// `SMTPUTF8`: addresses or header fields hold UTF-8 (RFC 6531 §3.4).
+    pub smtputf8: bool,
+    /// `REQUIRETLS`: never over a connection that is not protected (RFC 8689 §2).
+    pub require_tls: bool,
+    /// `MT-PRIORITY=`, -9 to 9, where 0 is that of a message without (RFC 6710 §4.1).
+    pub priority: Option<i8>,
+    /// Not to be delivered before: `HOLDFOR=` or `HOLDUNTIL=` (RFC 4865 §4).
+    pub hold_until: Option<WallTime>,
+    /// `BY=` (RFC 2852 §4).
+    pub deliver_by: Option<DeliverBy>,
+}
+
+/// What of a message goes back with a failure notice (RFC 3461 §4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReturnedContent {
+    /// `RET=FULL`.
+    Full,
+    /// `RET=HDRS`.
+    Headers,
+}
+
+/// Until when a message is to be delivered (RFC 2852 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliverBy {
+    /// The deadline.
+    pub at: WallTime,
+    /// What happens when it has passed.
+    pub mode: DeliverByMode,
+    /// Whether each relay shall tell the sender that it passed the message on.
+    pub trace: bool,
+}
+
+/// What happens to a message whose deadline has passed (RFC 2852 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliverByMode {
+    /// It is given up and its sender is told.
+    Return,
+    /// Its sender is told, and the delivery goes on.
+    Notify,
+}
+
+/// What a RCPT command said about notifications (RFC 3461 §4.1, §4.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notices {
+    /// `NOTIFY=`; without it the sender is told of failures, and of delays if the server likes.
+    pub notify: Option<Notify>,
+    /// `ORCPT=` as it was sent: an address type, `;` and the address in xtext or, with SMTPUTF8,
+    /// as RFC 6533 §3 writes it.
+    pub original_recipient: Option<Box<[u8]>>,
+}
+
+/// The conditions of `NOTIFY=` (RFC 3461 §4.1). None of them is `NOTIFY=NEVER`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notify {
+    /// `SUCCESS`.
+    pub success: bool,
+    /// `FAILURE`.
+    pub failure: bool,
+    /// `DELAY`.
+    pub delay: bool,
+}
+
+/// What the client declared about the content with `BODY=` (RFC 6152 §2, RFC 3030 §3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyType {
+    /// `7BIT`, or nothing.
+    #[default]
+    SevenBit,
+    /// `8BITMIME`: lines with bytes beyond ASCII.
+    EightBit,
+    /// `BINARYMIME`: any bytes, so that only BDAT can carry it.
+    Binary,
 }
 
 /// How far the delivery to one recipient has come.
@@ -81,8 +166,8 @@ pub struct Content {
     pub extents: SmallVec<[Extent; 1]>,
     /// Sum of the extents' lengths.
     pub length_bytes: u64,
-    /// Whether the client declared `BODY=8BITMIME` (RFC 6152).
-    pub eight_bit: bool,
+    /// What the client declared it to be.
+    pub body_type: BodyType,
     /// Whether any line begins with a dot, so that the relay must stuff it.
     pub dot_lines: bool,
 }

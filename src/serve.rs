@@ -20,7 +20,7 @@ use crate::io::listen;
 use crate::io::store::{ShardDirectory, SpoolRoot, StoreError};
 use crate::io::time;
 use crate::proto::client::ClientSettings;
-use crate::proto::server::ServerLimits;
+use crate::proto::server::{ServerLimits, ServerPolicy};
 use crate::queue::QueueSettings;
 use crate::route::RouteTable;
 use crate::shard::{
@@ -211,19 +211,22 @@ fn shard_settings(
 }
 
 fn listener_reload(config: &Config, listener: &ListenerConfig) -> ListenerReload {
+    let limits = ServerLimits {
+        message_bytes_max: listener.message_max_bytes,
+        recipients_max: listener.recipients_max as usize,
+        errors_max: listener.errors_max,
+        messages_max: listener.messages_max,
+        idle_time: listener.idle,
+        hop_count_max: listener.hops_max,
+        text_line_bytes_max: listener.line_max_bytes,
+        content_time: listener.content,
+        session_time: listener.session,
+        ..ServerLimits::default()
+    };
+    let mut policy = ServerPolicy::plain(config.hostname.as_str(), limits);
+    policy.access.relay_from.clone_from(&listener.relay_from);
     ListenerReload {
-        limits: ServerLimits {
-            message_bytes_max: listener.message_max_bytes,
-            recipients_max: listener.recipients_max as usize,
-            errors_max: listener.errors_max,
-            messages_max: listener.messages_max,
-            idle_time: listener.idle,
-            hop_count_max: listener.hops_max,
-            text_line_bytes_max: listener.line_max_bytes,
-            content_time: listener.content,
-            session_time: listener.session,
-        },
-        relay_from: listener.relay_from.clone(),
+        policy,
         connections_max: config.shards.share(listener.connections_max) as usize,
     }
 }

@@ -18,6 +18,7 @@ const CONDITIONS: Conditions = Conditions {
     now: Now::from_us(1_000_000),
     wall: WallTime::from_unix_ms(1_795_492_893_000),
     storage: Storage::Ready,
+    memory_is_short: false,
     draining: false,
 };
 
@@ -42,10 +43,9 @@ struct Client {
 impl Client {
     /// A session that has had its EHLO.
     fn new() -> Self {
-        let policy =
-            ServerPolicy { hostname: "mx.example.net".into(), limits: ServerLimits::default() };
-        let peer = Peer { address: IpAddr::V6(Ipv6Addr::LOCALHOST), port: 50_000, may_relay: true };
-        let session = ServerSession::new(Rc::new(policy), peer, &CONDITIONS);
+        let policy = ServerPolicy::plain("mx.example.net", ServerLimits::default());
+        let peer = Peer { address: IpAddr::V6(Ipv6Addr::LOCALHOST), port: 50_000 };
+        let session = ServerSession::new(Rc::new(policy), peer, 1, &CONDITIONS);
         let mut client = Self {
             session,
             header: Vec::with_capacity(1_024),

@@ -31,6 +31,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("seed", 0),
     ("span", 0),
     // The pure core.
+    ("credentials", 1),
     ("dsn", 1),
     ("message", 1),
     ("proto", 1),
@@ -42,6 +43,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("spool/format", 1),
     ("spool/record", 1),
     ("spool/recover", 1),
+    ("throttle", 1),
     // Generic over traits.
     ("sim", 2),
     ("spool", 2),
@@ -64,8 +66,10 @@ const FLOORS: &[(&str, u8)] = &[
 /// Crates that a floor may use besides those of the floors below it. Floor 5 may use all.
 const CRATES: &[(u8, &[&str])] = &[
     (0, &["bumpalo", "memchr"]),
-    (1, &["crc32c", "slab", "smallvec", "thiserror"]),
+    (1, &["crc32c", "idna", "slab", "smallvec", "thiserror"]),
+    (1, &["argon2", "base64", "hmac", "pbkdf2", "sha2", "stringprep", "subtle", "zeroize"]),
     (3, &["glommio", "hickory_proto", "io_uring", "libc", "rustix", "socket2", "tracing"]),
+    (3, &["rustls", "webpki"]),
 ];
 
 /// What floors 0 to 2 are told and never look up: time, files, sockets, threads, randomness.

@@ -9,6 +9,7 @@ pub(crate) fn message(id: MessageId, received: WallTime, recipients: &[&[u8]]) -
     let recipient = |address: &&[u8]| Recipient {
         address: (*address).into(),
         state: RecipientState::new(received),
+        notices: None,
     };
     Message {
         id,
@@ -16,5 +17,6 @@ pub(crate) fn message(id: MessageId, received: WallTime, recipients: &[&[u8]]) -
         sender: b"bounces-0123456789@client.example"[..].into(),
         recipients: recipients.iter().map(recipient).collect(),
         content: Content::default(),
+        wishes: None,
     }
 }

@@ -45,9 +45,11 @@ pub(super) fn message(id: u64, received: WallTime, addresses: &[&str]) -> Messag
             .map(|address| Recipient {
                 address: address.as_bytes().into(),
                 state: RecipientState::new(received),
+                notices: None,
             })
             .collect(),
         content: Content::default(),
+        wishes: None,
     }
 }
 

@@ -182,6 +182,7 @@ mod tests {
             sender: b"a@example.com".as_slice().into(),
             recipients: Vec::new(),
             content: Content::default(),
+            wishes: None,
         };
         assert!(notice_is_owed(&message));
         message.sender = Box::default();

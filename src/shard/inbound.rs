@@ -23,7 +23,7 @@ use crate::ids::MessageId;
 use crate::io::listen;
 use crate::io::ring::{ReceivedBytes, SocketKey};
 use crate::limits::{HELD_BYTES_KEPT, HELD_BYTES_MAX, LINGER_S, REFUSED_CONNECTIONS_MAX};
-use crate::message::{Content, Message, Recipient, RecipientState};
+use crate::message::{BodyType, Content, Message, Recipient, RecipientState};
 use crate::proto::server::{ContentRefusal, Event, Peer, ServerSession, Stored};
 use crate::spool::{AppendError, BodyId, Room};
 
@@ -75,11 +75,7 @@ impl Shard {
         listen::prepare(&socket);
         let mut conditions = self.conditions();
         let listener = &mut self.listeners[listener_index];
-        let peer = Peer {
-            address: address.ip(),
-            port: address.port(),
-            may_relay: listener.relay_from.iter().any(|network| network.contains(address.ip())),
-        };
+        let peer = Peer { address: address.ip(), port: address.port() };
         // A client over the limit gets the same 421 as one that comes while the server stops.
         let full = listener.connections >= listener.connections_max;
         self.counters.connections_refused += u64::from(full);
@@ -90,12 +86,13 @@ impl Shard {
         conditions.draining |= full;
         listener.connections += 1;
         self.counters.connections_in_total += 1;
-        let machine = ServerSession::new(Rc::clone(&listener.policy), peer, &conditions);
+        self.serial += 1;
+        let policy = Rc::clone(&listener.policy);
+        let machine = ServerSession::new(policy, peer, self.serial, &conditions);
         let entry = self.sessions.vacant_entry();
         let index = entry.key();
         let socket = self.ring.add(descriptor, Owner::Session(index));
         self.ring.receive(&socket);
-        self.serial += 1;
         entry.insert(Session {
             listener: listener_index,
             socket,
@@ -303,6 +300,7 @@ impl Shard {
             .map(|address| Recipient {
                 address: address.into(),
                 state: RecipientState::new(self.wall),
+                notices: None,
             })
             .collect();
         let mut message = Message {
@@ -311,10 +309,11 @@ impl Shard {
             sender: envelope.sender.into(),
             recipients,
             content: Content {
-                eight_bit: envelope.eight_bit,
+                body_type: if envelope.eight_bit { BodyType::EightBit } else { BodyType::SevenBit },
                 dot_lines: session.machine.content_facts().dot_lines,
                 ..Content::default()
             },
+            wishes: None,
         };
         match self.spool.append_message(receiving.body, &mut message) {
             Ok(group) => self.waiters.push_back(Waiter {

@@ -35,7 +35,6 @@ use crate::io::ring::{Completion, ListenerKey, Ring, Sleep};
 use crate::io::store::ShardDirectory;
 use crate::io::time;
 use crate::limits::ACCEPT_RETRY_MS;
-use crate::network::Network;
 use crate::proto::client::{ClientSettings, Failure};
 use crate::proto::server::{Conditions, ServerPolicy, Storage};
 use crate::queue::Queue;
@@ -85,23 +84,19 @@ enum Owner {
 struct Listener {
     key: Option<ListenerKey>,
     policy: Rc<ServerPolicy>,
-    relay_from: Vec<Network>,
     connections_max: usize,
     /// Connections that are open.
     connections: usize,
 }
 
 impl Listener {
-    fn new(key: ListenerKey, hostname: Box<str>, reload: ListenerReload) -> Self {
-        let ListenerReload { limits, relay_from, connections_max } = reload;
-        let policy = Rc::new(ServerPolicy { hostname, limits });
-        Self { key: Some(key), policy, relay_from, connections_max, connections: 0 }
+    fn new(key: ListenerKey, reload: ListenerReload) -> Self {
+        let ListenerReload { policy, connections_max } = reload;
+        Self { key: Some(key), policy: Rc::new(policy), connections_max, connections: 0 }
     }
 
     fn reload(&mut self, reload: ListenerReload) {
-        let hostname = self.policy.hostname.clone();
-        self.policy = Rc::new(ServerPolicy { hostname, limits: reload.limits });
-        self.relay_from = reload.relay_from;
+        self.policy = Rc::new(reload.policy);
         self.connections_max = reload.connections_max;
     }
 }
@@ -379,6 +374,7 @@ impl Shard {
                 Room::Ready | Room::Busy => Storage::Ready,
                 Room::Full => Storage::Full,
             },
+            memory_is_short: false,
             draining: self.stopping.is_some(),
         }
     }

@@ -17,7 +17,7 @@ use crate::arena::SharedBytes;
 use crate::dsn::{FailedRecipient, Notice};
 use crate::ids::MessageId;
 use crate::limits::{FAILED_SITE_JOBS_PER_TURN, UNRECORDED_OUTCOMES_MAX};
-use crate::message::{Content, Message, Outcome, Recipient, RecipientState};
+use crate::message::{BodyType, Content, Message, Outcome, Recipient, RecipientState};
 use crate::proto::client::Failure;
 use crate::proto::transmit::has_dot_lines;
 use crate::queue::outcome::{decide_at_last_server, notice_is_owed};
@@ -232,12 +232,18 @@ impl Shard {
             recipients: vec![Recipient {
                 address: own.to.clone(),
                 state: RecipientState::new(self.wall),
+                notices: None,
             }],
             content: Content {
-                eight_bit: !own.content.is_ascii(),
+                body_type: if own.content.is_ascii() {
+                    BodyType::SevenBit
+                } else {
+                    BodyType::EightBit
+                },
                 dot_lines: has_dot_lines(&own.content),
                 ..Content::default()
             },
+            wishes: None,
         };
         let Ok(group) = self.spool.append_message(body, &mut message) else { return Err(own) };
         self.waiters.push_back(Waiter { group, message, awaiting: Awaiting::Own(own) });

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use crate::ids::ShardId;
 use crate::io::dns::ResolverSettings;
-use crate::network::Network;
 use crate::proto::client::ClientSettings;
-use crate::proto::server::ServerLimits;
+use crate::proto::server::ServerPolicy;
 use crate::queue::QueueSettings;
 use crate::route::RouteTable;
 
@@ -58,10 +57,8 @@ pub struct ListenerSettings {
 /// What may change while a listener listens; it holds for sessions that begin later.
 #[derive(Clone, Debug)]
 pub struct ListenerReload {
-    /// Bounds of its sessions.
-    pub limits: ServerLimits,
-    /// Clients that may relay.
-    pub relay_from: Vec<Network>,
+    /// What its sessions are offered and allowed.
+    pub policy: ServerPolicy,
     /// Connections at a time.
     pub connections_max: usize,
 }

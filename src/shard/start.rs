@@ -309,9 +309,8 @@ impl Shard {
     }
 
     fn listen(&mut self, listener: ListenerSettings) {
-        let hostname = self.settings.hostname.clone();
         let key = self.ring.listen(listener.socket, Owner::Listener(self.listeners.len()));
-        self.listeners.push(Listener::new(key, hostname, listener.reload));
+        self.listeners.push(Listener::new(key, listener.reload));
     }
 
     /// Appends the messages that `found` holds to the shard's own log and returns how many there

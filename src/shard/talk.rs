@@ -18,7 +18,7 @@ use crate::arena::SharedBytes;
 use crate::clock::Now;
 use crate::io::ring::{ReceivedBytes, SendPart, SocketKey};
 use crate::limits::{CONNECTION_IDLE_S, CONTENT_SEND_BYTES_MAX, SEND_PARTS_MAX};
-use crate::message::Extent;
+use crate::message::{BodyType, Extent};
 use crate::proto::client::{ClientEvent, ClientSession, Failure, TransactionRequest};
 use crate::proto::reply_parse::Reply;
 use crate::proto::transmit::DotStuffer;
@@ -233,7 +233,7 @@ impl Shard {
             sender: &message.sender,
             recipients: &recipients,
             size_bytes: message.content.length_bytes,
-            eight_bit: message.content.eight_bit,
+            eight_bit: message.content.body_type == BodyType::EightBit,
         };
         let connection = &mut self.connections[index];
         let Stage::Talking(talk) = &mut connection.stage else {

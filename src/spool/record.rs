@@ -16,7 +16,7 @@ use super::codec::{Decoder, Encoder};
 use crate::clock::WallTime;
 use crate::ids::{Generation, MessageId};
 use crate::limits::{RECORD_BYTES_MAX, SPOOL_FAILURE_BYTES_MAX};
-use crate::message::{Content, Extent, Message, Outcome, Recipient, RecipientState};
+use crate::message::{BodyType, Content, Extent, Message, Outcome, Recipient, RecipientState};
 
 const FLAG_EIGHT_BIT: u8 = 1;
 const FLAG_DOT_LINES: u8 = 2;
@@ -59,7 +59,7 @@ pub fn encode_message(message: &Message, payload: &mut [u8]) {
     encoder.u64(message.id.0);
     encoder.u64(message.received.as_unix_ms());
     let content = &message.content;
-    let eight_bit = if content.eight_bit { FLAG_EIGHT_BIT } else { 0 };
+    let eight_bit = if content.body_type == BodyType::EightBit { FLAG_EIGHT_BIT } else { 0 };
     let dot_lines = if content.dot_lines { FLAG_DOT_LINES } else { 0 };
     encoder.u8(eight_bit | dot_lines);
     encoder.u64(content.length_bytes);
@@ -91,11 +91,15 @@ pub(super) fn decode_message(payload: &[u8]) -> Option<Message> {
     let content = Content {
         extents,
         length_bytes,
-        eight_bit: flags & FLAG_EIGHT_BIT != 0,
+        body_type: if flags & FLAG_EIGHT_BIT != 0 {
+            BodyType::EightBit
+        } else {
+            BodyType::SevenBit
+        },
         dot_lines: flags & FLAG_DOT_LINES != 0,
     };
     let whole = decoder.left() == 0 && flags & !(FLAG_EIGHT_BIT | FLAG_DOT_LINES) == 0;
-    whole.then_some(Message { id, received, sender, recipients, content })
+    whole.then_some(Message { id, received, sender, recipients, content, wishes: None })
 }
 
 fn decode_extents(decoder: &mut Decoder<'_>) -> Option<SmallVec<[Extent; 1]>> {
@@ -116,7 +120,7 @@ fn decode_recipients(decoder: &mut Decoder<'_>) -> Option<Vec<Recipient>> {
     let mut recipients = Vec::with_capacity(recipient_count);
     for _ in 0..recipient_count {
         let address = decode_text(decoder)?;
-        recipients.push(Recipient { address, state: decode_state(decoder)? });
+        recipients.push(Recipient { address, state: decode_state(decoder)?, notices: None });
     }
     Some(recipients)
 }
@@ -283,19 +287,20 @@ mod tests {
             recipients in prop::collection::vec((bytes(300), state()), 0..5),
             extents in prop::collection::vec(extent(), 0..5),
             length_bytes in any::<u64>(),
-            eight_bit in any::<bool>(),
+            body_type in prop_oneof![Just(BodyType::SevenBit), Just(BodyType::EightBit)],
             dot_lines in any::<bool>(),
         ) -> Message {
             let recipients = recipients
                 .into_iter()
-                .map(|(address, state)| Recipient { address, state })
+                .map(|(address, state)| Recipient { address, state, notices: None })
                 .collect();
             Message {
                 id: MessageId(id),
                 received: WallTime::from_unix_ms(received),
                 sender,
                 recipients,
-                content: Content { extents: extents.into(), length_bytes, eight_bit, dot_lines },
+                content: Content { extents: extents.into(), length_bytes, body_type, dot_lines },
+                wishes: None,
             }
         }
     }
@@ -363,13 +368,15 @@ mod tests {
 
     #[test]
     fn a_message_that_is_too_large_has_no_encoding() {
-        let recipient = Recipient { address: vec![b'x'; 510].into(), state: deferred("") };
+        let recipient =
+            Recipient { address: vec![b'x'; 510].into(), state: deferred(""), notices: None };
         let mut message = Message {
             id: MessageId(1),
             received: WallTime::default(),
             sender: Box::default(),
             recipients: vec![recipient; 1_000],
             content: Content::default(),
+            wishes: None,
         };
         assert!(message_bytes(&message, 1).is_some());
         assert!(message_bytes(&message, RECORD_BYTES_MAX / EXTENT_BYTES).is_none());

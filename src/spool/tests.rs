@@ -85,6 +85,7 @@ impl Bench {
         let recipient = Recipient {
             address: b"to@example.com"[..].into(),
             state: RecipientState::new(received),
+            notices: None,
         };
         Message {
             id,
@@ -92,6 +93,7 @@ impl Bench {
             sender: b"from@example.com"[..].into(),
             recipients: vec![recipient],
             content: Content::default(),
+            wishes: None,
         }
     }
 

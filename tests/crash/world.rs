@@ -221,6 +221,7 @@ impl World {
         let recipients = (0..recipient_count).map(|number| Recipient {
             address: format!("recipient-{number}@example.com").into_bytes().into(),
             state: RecipientState::new(received),
+            notices: None,
         });
         Message {
             id: self.ids.take(),
@@ -228,6 +229,7 @@ impl World {
             sender: b"sender@example.org"[..].into(),
             recipients: recipients.collect(),
             content: Content::default(),
+            wishes: None,
         }
     }
 

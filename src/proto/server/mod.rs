@@ -70,7 +70,10 @@ use crate::span::Span;
 pub use self::content::ContentFacts;
 use self::envelope::Envelope;
 pub use self::envelope::{EnvelopeView, Recipients};
-pub use self::policy::{Conditions, Peer, ServerLimits, ServerPolicy, Storage};
+pub use self::policy::{
+    Access, AuthOffer, Conditions, HeaderPolicy, Leniency, Peer, Role, ServerLimits, ServerPolicy,
+    Storage, TlsFacts, TlsOffer,
+};
 use self::queue::ReplyQueue;
 
 /// What [`ServerSession::advance`] came to.
@@ -174,6 +177,7 @@ enum Hello {
 pub struct ServerSession {
     policy: Rc<ServerPolicy>,
     peer: Peer,
+    serial: u64,
     phase: Phase,
     hello: Hello,
     client_name: Box<[u8]>,
@@ -202,11 +206,13 @@ const _: () = assert!(
 );
 
 impl ServerSession {
-    /// A session with a peer that just connected. The greeting waits to be transmitted.
-    pub fn new(policy: Rc<ServerPolicy>, peer: Peer, conditions: &Conditions) -> Self {
+    /// A session with a peer that just connected; no other of this process has its `serial`. The
+    /// greeting waits to be transmitted.
+    pub fn new(policy: Rc<ServerPolicy>, peer: Peer, serial: u64, conditions: &Conditions) -> Self {
         let mut session = Self {
             policy,
             peer,
+            serial,
             phase: Phase::Command,
             hello: Hello::None,
             client_name: Box::default(),

@@ -16,8 +16,8 @@ use crate::proto::server::{
 
 fn session(peer: Peer, conditions: &Conditions) -> ServerSession {
     let limits = ServerLimits::default();
-    let policy = ServerPolicy { hostname: "mx.example.net".into(), limits };
-    ServerSession::new(Rc::new(policy), peer, conditions)
+    let policy = ServerPolicy::plain("mx.example.net", limits);
+    ServerSession::new(Rc::new(policy), peer, 1, conditions)
 }
 
 /// Feeds all of `input`, which must neither block nor close the session; returns what it sends.

@@ -42,6 +42,7 @@ enum Line {
 pub(super) struct Script {
     limits: ServerLimits,
     peer: Peer,
+    may_relay: bool,
     draining: bool,
     lines: Vec<Line>,
 }
@@ -51,6 +52,7 @@ impl Script {
         let mut script = Self {
             limits: ServerLimits::default(),
             peer: peer("192.0.2.7"),
+            may_relay: true,
             draining: false,
             lines: Vec::new(),
         };
@@ -78,7 +80,7 @@ impl Script {
         let number = || value.parse().expect("a number");
         match key {
             "address" => self.peer.address = value.parse().expect("an address"),
-            "may_relay" => self.peer.may_relay = value == "yes",
+            "may_relay" => self.may_relay = value == "yes",
             "draining" => self.draining = value == "yes",
             "message_bytes_max" => self.limits.message_bytes_max = number(),
             "text_line_bytes_max" => self.limits.text_line_bytes_max = number(),
@@ -101,7 +103,7 @@ impl Script {
 }
 
 pub(super) fn peer(address: &str) -> Peer {
-    Peer { address: address.parse::<IpAddr>().expect("an address"), port: 40_000, may_relay: true }
+    Peer { address: address.parse::<IpAddr>().expect("an address"), port: 40_000 }
 }
 
 pub(super) fn conditions(now_s: u64) -> Conditions {
@@ -109,6 +111,7 @@ pub(super) fn conditions(now_s: u64) -> Conditions {
         now: Now::from_us(now_s * 1_000_000),
         wall: WallTime::from_unix_ms(1_795_492_893_000),
         storage: Storage::Ready,
+        memory_is_short: false,
         draining: false,
     }
 }
@@ -137,10 +140,12 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(script: &Script, commit: Commit) -> Self {
-        let policy =
-            ServerPolicy { hostname: "mx.example.net".into(), limits: script.limits.clone() };
+        let mut policy = ServerPolicy::plain("mx.example.net", script.limits.clone());
+        if !script.may_relay {
+            policy.access.relay_from.clear();
+        }
         let conditions = Conditions { draining: script.draining, ..conditions(1_000) };
-        let session = ServerSession::new(Rc::new(policy), script.peer, &conditions);
+        let session = ServerSession::new(Rc::new(policy), script.peer, 1, &conditions);
         let mut driver = Self {
             session,
             conditions,
