@@ -114,6 +114,10 @@ pub enum ContentFault {
     TooBig,
     /// A line longer than what is taken.
     LineTooLong,
+    /// A header longer than what is taken, or none of which an end is seen.
+    HeaderTooBig,
+    /// More fields in the header than what is taken.
+    TooManyFields,
     /// Too many `Received:` fields.
     TooManyHops,
 }
@@ -322,6 +326,16 @@ const fn content_reply(fault: ContentFault) -> Reply {
             Code::FAILED_554,
             EnhancedCode::CONTENT_5_6_0,
             "Message holds a line that is too long: encode it or break it",
+        ),
+        ContentFault::HeaderTooBig => Reply::new(
+            Code::TOO_BIG_552,
+            EnhancedCode::TOO_BIG_5_3_4,
+            "Header too big: shorten it, an empty line ends it",
+        ),
+        ContentFault::TooManyFields => Reply::new(
+            Code::TOO_BIG_552,
+            EnhancedCode::TOO_BIG_5_3_4,
+            "Header has too many fields: send fewer, an empty line ends it",
         ),
         ContentFault::TooManyHops => Reply::new(
             Code::FAILED_554,
