@@ -45,7 +45,6 @@ pub enum Over {
     RecipientsOfUser,
 }
 
-#[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "the counts are not kept yet")]
 impl Throttles {
     /// Empty counts. Whoever does not know `secret` cannot choose addresses whose counts fall
     /// together.
