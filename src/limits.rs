@@ -39,6 +39,20 @@ pub const ADMIN_CONNECTION_COUNT_MAX: usize = 64;
 /// minute between two scrapes, so that Prometheus keeps its connection.
 pub const ADMIN_IDLE_S: u64 = 90;
 
+/// Share of the host's memory, or of the control group's, that is the ceiling of the process unless
+/// the configuration says otherwise. The rest is for the kernel's socket buffers and the page cache.
+pub const MEMORY_SHARE_PERCENT: u64 = 75;
+
+/// Use of the ceiling from which on no transaction begins. What runs can grow by the rest.
+pub const MEMORY_SHORT_PERCENT: u64 = 90;
+
+/// Use of the ceiling below which transactions begin again.
+pub const MEMORY_EASED_PERCENT: u64 = 80;
+
+/// Time from one look at the memory in use to the next. Within it all the clients of a 10 Gbit/s
+/// interface send 125 MB, of which content is written out and not kept.
+pub const MEMORY_LOOK_MS: u64 = 100;
+
 /// Log lines that wait for standard error. What comes on top is dropped and counted: a shard never
 /// waits for a log.
 pub const LOG_LINE_COUNT_MAX: usize = 16_384;
@@ -145,6 +159,22 @@ pub const REFUSED_CONNECTIONS_MAX: usize = 128;
 
 /// Messages from other threads that wait for one shard.
 pub const MESH_MESSAGES_MAX: usize = 16;
+
+// Throttles.
+
+/// Counts that are kept at a time, for all shards together, in 8 bytes each. All the clients that a
+/// process takes at once have their addresses and networks in a third of it.
+pub const THROTTLE_SLOTS: usize = 131_072;
+
+/// Highest rate that is told from none. No listener takes as much.
+pub const THROTTLE_EVENTS_PER_MINUTE_MAX: u32 = 1_000_000;
+
+/// Network of an IPv4 client: the smallest that is routed in the Internet by itself.
+pub const THROTTLE_NETWORK_IPV4_BITS: u8 = 24;
+
+/// Network of an IPv6 client: what one link, and so the poorest subscriber, has for itself
+/// (RFC 4291 §2.5.4).
+pub const THROTTLE_NETWORK_IPV6_BITS: u8 = 64;
 
 // Spool.
 
@@ -433,6 +463,10 @@ const _: () = assert!(
 const _: () = assert!(
     PATH_BYTES_MAX + 256 <= DSN_LINE_BYTES_MAX,
     "a field of a bounce that names an address needs no folding"
+);
+const _: () = assert!(
+    MEMORY_EASED_PERCENT < MEMORY_SHORT_PERCENT && MEMORY_SHORT_PERCENT < 100,
+    "memory is short before it is used up, and not eased at once"
 );
 const _: () = assert!(DNS_FAILURE_TTL_S <= 300, "RFC 2308 §7.1: at most five minutes");
 const _: () = assert!(
