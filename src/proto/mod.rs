@@ -60,5 +60,6 @@ pub mod line;
 pub mod path;
 pub mod reply;
 pub mod reply_parse;
+pub mod sasl;
 pub mod server;
 pub mod transmit;
