@@ -138,6 +138,7 @@ fn master_cf(address: SocketAddr, tls: TlsMode) -> String {
     let wrapper = if tls == TlsMode::Implicit { " -o smtpd_tls_wrappermode=yes" } else { "" };
     format!(
         "{address} inet n - n - - smtpd{wrapper}
+tlsmgr unix - - n 1000? 1 tlsmgr
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite

@@ -162,13 +162,13 @@ impl MailTable {
 /// Memory of all servers for people.
 pub(super) fn idle_text(rows: &[IdleRow]) -> String {
     let mut text = format!(
-        "memory (proportional set size of all processes)\n  {:<10}{:>12}{:>28}{:>15}{:>14}{:>12}",
+        "memory (proportional set size of all processes)\n  {:<10}{:>12}{:>28}{:>16}{:>16}{:>12}",
         "", "idle MiB", "with connections MiB", "bytes of each", "CPU µs to open", "idle CPU %"
     );
     for IdleRow { server, run } in rows {
         let _ = write!(
             text,
-            "\n  {server:<10}{:>12.1}{:>28}{:>15}{:>14.1}{:>12.2}",
+            "\n  {server:<10}{:>12.1}{:>28}{:>16}{:>16.1}{:>12.2}",
             mebibytes(run.memory_before_bytes),
             format!(
                 "{:.1} ({} connections)",
