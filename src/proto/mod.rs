@@ -32,6 +32,7 @@
 //! | 3596 | AAAA | `io::dns` | yes |
 //! | 3834 | marks of automatic mail (§3.1.5, §5) | `dsn` | yes |
 //! | 4291 | a link's network of IPv6 addresses (§2.5.4) | `throttle` | yes |
+//! | 4422 | SASL: names of mechanisms (§3.1) | `command` | yes |
 //! | 4954 | AUTH | `command` (answered with 502) | no |
 //! | 5248 | registry of enhanced status codes | `enhanced` | yes |
 //! | 5321 | SMTP | all | yes; EXPN, SEND, SOML, SAML and TURN are answered with 502 |
@@ -60,5 +61,6 @@ pub mod line;
 pub mod path;
 pub mod reply;
 pub mod reply_parse;
+pub mod sasl;
 pub mod server;
 pub mod transmit;
