@@ -281,6 +281,11 @@ pub const JOBS_PER_CONNECTION: usize = 4;
 /// Deferrals that end in one call of `Queue::promote_due`.
 pub const PROMOTIONS_PER_CALL_MAX: usize = 1_024;
 
+/// Age at which the sender hears of a delay, if it asked for that, in seconds. RFC 5321 §4.5.4.1
+/// has a message that a second attempt after half an hour does not deliver wait for hours; below
+/// four of them a delay is no news.
+pub const DELAY_NOTICE_S: u64 = 14_400;
+
 /// Text of the last failure that a recipient in the queue keeps.
 pub const FAILURE_TEXT_BYTES_MAX: usize = 256;
 

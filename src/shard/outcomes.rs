@@ -20,7 +20,7 @@ use crate::limits::{FAILED_SITE_JOBS_PER_TURN, UNRECORDED_OUTCOMES_MAX};
 use crate::message::{BodyType, Content, Message, Outcome, Recipient, RecipientState};
 use crate::proto::client::Failure;
 use crate::proto::transmit::has_dot_lines;
-use crate::queue::outcome::{decide_at_last_server, notice_is_owed};
+use crate::queue::outcome::decide_at_last_server;
 use crate::queue::{Decision, Job, Settled};
 use crate::route::NextHop;
 use crate::spool::AppendError;
@@ -119,7 +119,7 @@ impl Shard {
     /// Takes a settled job: with a notice first, if one is owed.
     fn settled(&mut self, settled: Settled, given_up: Vec<GivenUp>) {
         let message = self.queue.message(settled.outcome.message);
-        let Some(message) = message.filter(|it| !given_up.is_empty() && notice_is_owed(it)) else {
+        let Some(message) = message.filter(|it| !given_up.is_empty() && !it.has_null_sender()) else {
             self.record_later(Unrecorded { settled, notice: None });
             return;
         };
