@@ -331,10 +331,18 @@ pub const DISCARDED_JOBS_PER_TURN: usize = 1_024;
 /// does not hold up the others.
 pub const FAILED_SITE_JOBS_PER_TURN: usize = 256;
 
+/// Messages that are reported in one turn because their deadline has passed or they are delayed.
+pub const LAPSED_MESSAGES_PER_TURN: usize = 256;
+
 // Bounces.
 
 /// Header of the undelivered message that goes back to its sender; the rest is cut off at a line.
 pub const DSN_HEADER_BYTES_MAX: usize = 32_768;
+
+/// Message that goes back whole to a sender that wants it so (RFC 3461 §4.3); of a larger one only
+/// the header. It is held in memory while the notice is made, and who sends in the name of another
+/// sends him no more than this.
+pub const DSN_CONTENT_BYTES_MAX: usize = 65_536;
 
 /// Any line of a bounce without its CRLF (RFC 5322 §2.1.1, RFC 5321 §4.5.3.1.6).
 pub const DSN_LINE_BYTES_MAX: usize = 998;

@@ -179,6 +179,11 @@ impl Queue {
         Some(&mut self.entries[key].message)
     }
 
+    /// When `message` is given up if it was not delivered until then.
+    pub fn ends_at(&self, message: &Message) -> WallTime {
+        self.terms.end(message).at
+    }
+
     /// Messages in the queue.
     pub fn len(&self) -> usize {
         self.by_id.len()

@@ -21,18 +21,21 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::clock::Now;
+use crate::ids::MessageId;
 use crate::io::dns::{LookUpId, SiteLookUp};
 use crate::io::listen;
 use crate::io::ring::SocketKey;
 use crate::limits::{CONNECT_TIMEOUT_S, DISCARDED_JOBS_PER_TURN, ENDPOINTS_TRIED_MAX};
 use crate::proto::client::{ClientSession, Failure, Scope, Severity};
 use crate::proto::enhanced::EnhancedCode;
+use crate::queue::notice::success_notice_is_owed;
 use crate::queue::outcome::decide_at_last_server;
 use crate::queue::{Decision, Job};
 use crate::route::{DnsFailure, NextHop, Site};
 
 use super::content;
 use super::deadlines::{Scheduled, Waiting};
+use super::reports::{Fate, News};
 use super::talk::Talk;
 use super::{Owner, Shard};
 
@@ -103,17 +106,19 @@ pub(super) struct Judged {
     pub(super) decision: Decision,
     /// Why, unless it was delivered, with the name of the server that said so, if one did.
     pub(super) failure: Option<(Failure, Option<Box<str>>)>,
+    /// What the sender is owed to hear of a delivery.
+    pub(super) success: Option<News>,
 }
 
 impl Judged {
-    pub(super) fn delivered(recipient: u32) -> Self {
-        Self { recipient, decision: Decision::Deliver, failure: None }
+    pub(super) const fn delivered(recipient: u32, success: Option<News>) -> Self {
+        Self { recipient, decision: Decision::Deliver, failure: None, success }
     }
 
     /// A recipient that no server is left for.
     pub(super) fn failed(recipient: u32, failure: &Failure) -> Self {
         let decision = decide_at_last_server(failure);
-        Self { recipient, decision, failure: Some((failure.clone(), None)) }
+        Self { recipient, decision, failure: Some((failure.clone(), None)), success: None }
     }
 }
 
@@ -127,7 +132,8 @@ impl Running {
     fn give_up(&mut self, failure: &Failure) {
         for Left { recipient, failure } in self.left.drain(..) {
             let decision = decide_at_last_server(&failure.0);
-            self.judged.push(Judged { recipient, decision, failure: Some(failure) });
+            let failure = Some(failure);
+            self.judged.push(Judged { recipient, decision, failure, success: None });
         }
         for &recipient in &self.job.recipients {
             if self.judged.iter().all(|judged| judged.recipient != recipient) {
@@ -184,8 +190,12 @@ impl IdleConnections {
 impl Shard {
     /// Brings the connections in line with what the queue wants.
     pub(super) fn pump_relay(&mut self) {
-        self.queue.promote_due(self.wall);
         self.record_outcomes();
+        // What has passed its deadline is not tried any more.
+        if !self.pump_lapsed() {
+            return;
+        }
+        self.queue.promote_due(self.wall);
         self.pump_failed_sites();
         if self.stopping.is_some() || self.failed || !self.may_record_more() {
             return;
@@ -225,11 +235,27 @@ impl Shard {
     fn discard(&mut self, next_hop: &NextHop) -> bool {
         for _ in 0..DISCARDED_JOBS_PER_TURN {
             let Some(job) = self.queue.take_job(next_hop) else { return true };
-            let judged = job.recipients.iter().map(|&it| Judged::delivered(it)).collect();
+            let success = |&it| {
+                let fate = Fate::Delivered;
+                let news = News { recipient: it, fate, remote_mta: None };
+                Judged::delivered(
+                    it,
+                    Some(news).filter(|_| self.owes_success(job.message, it, false)),
+                )
+            };
+            let judged = job.recipients.iter().map(success).collect();
             self.settle(job, judged);
         }
         self.queue.connection_closed(next_hop);
         false
+    }
+
+    /// Whether the sender is to hear that a recipient was delivered to.
+    pub(super) fn owes_success(&self, id: MessageId, recipient: u32, passed_on: bool) -> bool {
+        self.queue.message(id).is_some_and(|message| {
+            let recipient = message.recipients.get(recipient as usize);
+            recipient.is_some_and(|it| success_notice_is_owed(message, it, passed_on))
+        })
     }
 
     fn begin_connection(&mut self, next_hop: NextHop) {
@@ -377,7 +403,7 @@ impl Shard {
         if let Some(mut running) = connection.running {
             if self.stopping.is_some() {
                 // The next start tries what is left without counting this as an attempt.
-                self.record_delivered(&running);
+                self.record_delivered(&mut running);
             } else {
                 running.give_up(&content::interrupted());
                 self.settle(running.job, running.judged);

@@ -29,6 +29,11 @@ use super::Shard;
 use super::content::{self, Fetch, Reader};
 use super::deadlines::Waiting;
 use super::relay::{Judged, Left, Running, Stage};
+use super::reports::{Fate, News};
+
+/// Whether a next hop was told which notices the sender wants (RFC 3461 §5.2.1): the client machine
+/// passes nothing on, so that this server tells of success itself.
+const DSN_PASSED_ON: bool = false;
 
 /// A session that is up.
 #[derive(Debug)]
@@ -247,6 +252,11 @@ impl Shard {
 
     fn recipient_answered(&mut self, index: usize, place: usize, result: &Result<Reply, Failure>) {
         let verdict = decide(result, self.at_last_server(index));
+        let asked = self.connections[index].running.as_ref().and_then(|running| {
+            running.asked.get(place).map(|&recipient| (running.job.message, recipient))
+        });
+        let owes_success = result.is_ok()
+            && asked.is_some_and(|(id, recipient)| self.owes_success(id, recipient, DSN_PASSED_ON));
         let connection = &mut self.connections[index];
         let host = connection.host();
         let Some(running) = &mut connection.running else {
@@ -265,13 +275,17 @@ impl Shard {
                 "{}: {failure}", verb(&verdict)
             ),
         }
-        let failure = result.as_ref().err().map(|failure| {
-            let remote = failure.reply().and(host);
-            (failure.clone(), remote)
-        });
+        let (failure, success) = match result {
+            Err(failure) => (Some((failure.clone(), failure.reply().and(host))), None),
+            Ok(reply) if owes_success => {
+                let fate = Fate::Relayed(reply.clone());
+                (None, Some(News { recipient, fate, remote_mta: host }))
+            }
+            Ok(_) => (None, None),
+        };
         match (verdict, failure) {
             (Verdict::Final(decision), failure) => {
-                running.judged.push(Judged { recipient, decision, failure });
+                running.judged.push(Judged { recipient, decision, failure, success });
             }
             (Verdict::TryNextServer, Some(failure)) => {
                 running.left.push(Left { recipient, failure });
@@ -286,13 +300,13 @@ impl Shard {
         if let Stage::Talking(talk) = &mut connection.stage {
             talk.content = None;
         }
-        let Some(running) = connection.running.take() else { return };
+        let Some(mut running) = connection.running.take() else { return };
         if running.left.is_empty() {
             self.settle(running.job, running.judged);
             return;
         }
         // What was delivered must not wait for the others to become durable.
-        self.record_delivered(&running);
+        self.record_delivered(&mut running);
         // A server that only had enough for one transaction takes the rest in the next.
         let same_server = running.left.iter().all(|left| left.failure.0.retry_now);
         self.connections[index].running = Some(running);
