@@ -96,6 +96,10 @@ impl Shard {
     /// What the sender is owed to hear.
     fn news(&self, settled: &Settled, judged: Vec<Judged>) -> Vec<News> {
         let mut news = Vec::new();
+        let is_silent = settled.bounced.is_empty() && settled.delayed.is_empty();
+        if is_silent && judged.iter().all(|judged| judged.success.is_none()) {
+            return news;
+        }
         let Some(message) = self.queue.message(settled.outcome.message) else { return news };
         let recipient = |index: u32| message.recipients.get(index as usize);
         for (&index, reason) in settled.bounced.iter().zip(&settled.bounce_reasons) {

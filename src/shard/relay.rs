@@ -21,11 +21,11 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::clock::Now;
-use crate::ids::MessageId;
 use crate::io::dns::{LookUpId, SiteLookUp};
 use crate::io::listen;
 use crate::io::ring::SocketKey;
 use crate::limits::{CONNECT_TIMEOUT_S, DISCARDED_JOBS_PER_TURN, ENDPOINTS_TRIED_MAX};
+use crate::message::Message;
 use crate::proto::client::{ClientSession, Failure, Scope, Severity};
 use crate::proto::enhanced::EnhancedCode;
 use crate::queue::notice::success_notice_is_owed;
@@ -83,6 +83,8 @@ pub(super) struct Running {
     pub(super) job: Job,
     /// Indices in the message of the recipients that the running transaction is about.
     pub(super) asked: SmallVec<[u32; 4]>,
+    /// Whether the message came with any wish or notice.
+    pub(super) asks: bool,
     /// What is final, until the job is settled.
     pub(super) judged: Vec<Judged>,
     /// Recipients for the next server, or for the next transaction with this one.
@@ -125,7 +127,7 @@ impl Judged {
 impl Running {
     pub(super) fn new(job: Job) -> Self {
         let asked = job.recipients.clone();
-        Self { job, asked, judged: Vec::new(), left: Vec::new() }
+        Self { job, asked, asks: false, judged: Vec::new(), left: Vec::new() }
     }
 
     /// Judges all recipients that are not: by their own last failure, or else by `failure`.
@@ -235,27 +237,17 @@ impl Shard {
     fn discard(&mut self, next_hop: &NextHop) -> bool {
         for _ in 0..DISCARDED_JOBS_PER_TURN {
             let Some(job) = self.queue.take_job(next_hop) else { return true };
-            let success = |&it| {
-                let fate = Fate::Delivered;
-                let news = News { recipient: it, fate, remote_mta: None };
-                Judged::delivered(
-                    it,
-                    Some(news).filter(|_| self.owes_success(job.message, it, false)),
-                )
-            };
-            let judged = job.recipients.iter().map(success).collect();
+            let message = self.queue.message(job.message);
+            let judged = job.recipients.iter().map(|&it| {
+                let news = News { recipient: it, fate: Fate::Delivered, remote_mta: None };
+                let is_owed = message.is_some_and(|message| owes_success(message, it, false));
+                Judged::delivered(it, is_owed.then_some(news))
+            });
+            let judged = judged.collect();
             self.settle(job, judged);
         }
         self.queue.connection_closed(next_hop);
         false
-    }
-
-    /// Whether the sender is to hear that a recipient was delivered to.
-    pub(super) fn owes_success(&self, id: MessageId, recipient: u32, passed_on: bool) -> bool {
-        self.queue.message(id).is_some_and(|message| {
-            let recipient = message.recipients.get(recipient as usize);
-            recipient.is_some_and(|it| success_notice_is_owed(message, it, passed_on))
-        })
     }
 
     fn begin_connection(&mut self, next_hop: NextHop) {
@@ -453,6 +445,12 @@ impl Shard {
             Stage::Resolving(_) | Stage::Between => {}
         }
     }
+}
+
+/// Whether the sender of `message` is to hear that a recipient was delivered to.
+pub(super) fn owes_success(message: &Message, recipient: u32, passed_on: bool) -> bool {
+    let recipient = message.recipients.get(recipient as usize);
+    recipient.is_some_and(|it| success_notice_is_owed(message, it, passed_on))
 }
 
 fn no_endpoint() -> Failure {

@@ -140,7 +140,7 @@ impl Shard {
             collecting.behind.push_back(report);
             return;
         }
-        let message = self.queue.message(id).filter(|_| !report.news.is_empty());
+        let message = if report.news.is_empty() { None } else { self.queue.message(id) };
         let Some(message) = message else {
             self.record_later(Unrecorded::new(report.settled, Vec::new()));
             return;

@@ -28,7 +28,7 @@ use crate::queue::outcome::{Verdict, decide};
 use super::Shard;
 use super::content::{self, Fetch, Reader};
 use super::deadlines::Waiting;
-use super::relay::{Judged, Left, Running, Stage};
+use super::relay::{Judged, Left, Running, Stage, owes_success};
 use super::reports::{Fate, News};
 
 /// Whether a next hop was told which notices the sender wants (RFC 3461 §5.2.1): the client machine
@@ -222,7 +222,7 @@ impl Shard {
     }
 
     /// Carries `running` over the session of connection `index`, which is ready.
-    pub(super) fn begin_transaction(&mut self, index: usize, running: Running) {
+    pub(super) fn begin_transaction(&mut self, index: usize, mut running: Running) {
         let Some(message) = self.queue.message(running.job.message) else {
             // It was withdrawn; the queue knows.
             self.settle(running.job, Vec::new());
@@ -240,6 +240,8 @@ impl Shard {
             size_bytes: message.content.length_bytes,
             eight_bit: message.content.body_type == BodyType::EightBit,
         };
+        running.asks = message.wishes.is_some()
+            || message.recipients.iter().any(|recipient| recipient.notices.is_some());
         let connection = &mut self.connections[index];
         let Stage::Talking(talk) = &mut connection.stage else {
             unreachable!("only a session that is ready is given a job")
@@ -252,11 +254,7 @@ impl Shard {
 
     fn recipient_answered(&mut self, index: usize, place: usize, result: &Result<Reply, Failure>) {
         let verdict = decide(result, self.at_last_server(index));
-        let asked = self.connections[index].running.as_ref().and_then(|running| {
-            running.asked.get(place).map(|&recipient| (running.job.message, recipient))
-        });
-        let owes_success = result.is_ok()
-            && asked.is_some_and(|(id, recipient)| self.owes_success(id, recipient, DSN_PASSED_ON));
+        let owes_success = result.is_ok() && self.owes_success(index, place);
         let connection = &mut self.connections[index];
         let host = connection.host();
         let Some(running) = &mut connection.running else {
@@ -292,6 +290,18 @@ impl Shard {
             }
             (Verdict::TryNextServer, None) => unreachable!("what was delivered is final"),
         }
+    }
+
+    /// Whether the sender is to hear that the recipient at `place` of the running transaction was
+    /// taken.
+    fn owes_success(&self, index: usize, place: usize) -> bool {
+        let running = self.connections[index].running.as_ref().filter(|running| running.asks);
+        running.is_some_and(|running| {
+            let message = self.queue.message(running.job.message);
+            message.zip(running.asked.get(place)).is_some_and(|(message, &recipient)| {
+                owes_success(message, recipient, DSN_PASSED_ON)
+            })
+        })
     }
 
     fn transaction_ended(&mut self, index: usize) {
