@@ -351,6 +351,11 @@ pub const JOBS_PER_CONNECTION: usize = 4;
 /// Deferrals that end in one call of `Queue::promote_due`.
 pub const PROMOTIONS_PER_CALL_MAX: usize = 1_024;
 
+/// Age at which the sender hears of a delay, if it asked for that, in seconds. RFC 5321 §4.5.4.1
+/// has a message that a second attempt after half an hour does not deliver wait for hours; below
+/// four of them a delay is no news.
+pub const DELAY_NOTICE_S: u64 = 14_400;
+
 /// Text of the last failure that a recipient in the queue keeps.
 pub const FAILURE_TEXT_BYTES_MAX: usize = 256;
 
@@ -396,10 +401,18 @@ pub const DISCARDED_JOBS_PER_TURN: usize = 1_024;
 /// does not hold up the others.
 pub const FAILED_SITE_JOBS_PER_TURN: usize = 256;
 
+/// Messages that are reported in one turn because their deadline has passed or they are delayed.
+pub const LAPSED_MESSAGES_PER_TURN: usize = 256;
+
 // Bounces.
 
 /// Header of the undelivered message that goes back to its sender; the rest is cut off at a line.
 pub const DSN_HEADER_BYTES_MAX: usize = 32_768;
+
+/// Message that goes back whole to a sender that wants it so (RFC 3461 §4.3); of a larger one only
+/// the header. It is held in memory while the notice is made, and who sends in the name of another
+/// sends him no more than this.
+pub const DSN_CONTENT_BYTES_MAX: usize = 65_536;
 
 /// Any line of a bounce without its CRLF (RFC 5322 §2.1.1, RFC 5321 §4.5.3.1.6).
 pub const DSN_LINE_BYTES_MAX: usize = 998;
