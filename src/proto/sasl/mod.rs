@@ -19,6 +19,8 @@
 
 mod plain;
 mod scram;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
