@@ -40,6 +40,24 @@ pub enum Command {
     Noop,
     /// `QUIT` (RFC 5321 §4.1.1.10).
     Quit,
+    /// `STARTTLS` (RFC 3207 §4).
+    StartTls,
+    /// `AUTH mechanism [initial-response]` (RFC 4954 §4).
+    Auth {
+        /// The name of the mechanism, in any case: letters, digits, hyphens and underscores.
+        mechanism: Span,
+        /// The initial response as it was sent: base64, or `=` for an empty one.
+        initial: Option<Span>,
+    },
+    /// `BDAT size [LAST]` (RFC 3030 §2).
+    Bdat {
+        /// Bytes of the chunk, which follow the line.
+        size_bytes: u64,
+        /// Whether it ends the message.
+        last: bool,
+    },
+    /// `XCLIENT name=value …`; the span is all of the attributes, with spaces between.
+    Xclient(Span),
 }
 
 /// The arguments of MAIL.
@@ -80,12 +98,15 @@ pub fn parse(line: &[u8]) -> Result<Command, Fault> {
         b"HELP\0\0\0\0" => Ok(Command::Help),
         b"NOOP\0\0\0\0" => Ok(Command::Noop),
         b"QUIT\0\0\0\0" => without_arguments(Command::Quit),
-        // Known from RFC 5321 (EXPN, and the SEND family and TURN of its appendix F), RFC 1985,
-        // RFC 3030, RFC 3207 and RFC 4954, but not offered (RFC 5321 §4.2.4).
+        b"STARTTLS" => without_arguments(Command::StartTls),
+        b"AUTH\0\0\0\0" => auth(line, arguments),
+        b"BDAT\0\0\0\0" => bdat(line, arguments),
+        b"XCLIENT\0" if has_arguments => Ok(Command::Xclient(Span::new(arguments, line.len()))),
+        b"XCLIENT\0" => Err(SyntaxFault::XclientArgument.into()),
+        // Known from RFC 5321 (EXPN, and the SEND family and TURN of its appendix F) and RFC 1985,
+        // but not offered (RFC 5321 §4.2.4).
         b"EXPN\0\0\0\0" | b"SEND\0\0\0\0" | b"SOML\0\0\0\0" | b"SAML\0\0\0\0" | b"TURN\0\0\0\0"
-        | b"ETRN\0\0\0\0" | b"BDAT\0\0\0\0" | b"STARTTLS" | b"AUTH\0\0\0\0" => {
-            Err(SyntaxFault::NotImplemented.into())
-        }
+        | b"ETRN\0\0\0\0" => Err(SyntaxFault::NotImplemented.into()),
         _ => Err(SyntaxFault::UnknownCommand.into()),
     }
 }
@@ -179,6 +200,51 @@ fn rcpt(line: &[u8], at: usize) -> Result<Path, Fault> {
         None => Ok(path),
         Some(_) => Err(SyntaxFault::ParameterUnknown.into()),
     }
+}
+
+/// `AUTH SP sasl-mech [SP initial-response]` (RFC 4954 §8). What the initial response holds is the
+/// mechanism's to judge.
+fn auth(line: &[u8], at: usize) -> Result<Command, Fault> {
+    let mechanism = word(line, at);
+    let start = skip_spaces(line, mechanism.end());
+    let initial = word(line, start);
+    // RFC 4422 §3.1: at most twenty of these characters.
+    let is_name = mechanism.length <= 20
+        && mechanism
+            .of(line)
+            .iter()
+            .all(|&byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if mechanism.is_empty() || !is_name || initial.end() < line.len() {
+        return Err(SyntaxFault::AuthArgument.into());
+    }
+    let initial = (!initial.is_empty()).then_some(initial);
+    Ok(Command::Auth { mechanism, initial })
+}
+
+/// `BDAT SP chunk-size [SP end-marker]` (RFC 3030 §2).
+fn bdat(line: &[u8], at: usize) -> Result<Command, Fault> {
+    let size = word(line, at);
+    let marker = Span::new(skip_spaces(line, size.end()), line.len());
+    let last = match marker.of(line) {
+        b"" => false,
+        text if text.eq_ignore_ascii_case(b"LAST") => true,
+        _ => return Err(SyntaxFault::BdatArgument.into()),
+    };
+    let digits = size.of(line);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(SyntaxFault::BdatArgument.into());
+    }
+    let size_bytes = digits.iter().try_fold(0_u64, |bytes, digit| {
+        bytes.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    });
+    let size_bytes = size_bytes.ok_or(SyntaxFault::BdatSizeTooLarge)?;
+    Ok(Command::Bdat { size_bytes, last })
+}
+
+/// What stands at `at` up to the next space.
+fn word(line: &[u8], at: usize) -> Span {
+    let rest = line.get(at..).unwrap_or_default();
+    Span::new(at, at + memchr(b' ', rest).unwrap_or(rest.len()))
 }
 
 /// `1*20DIGIT` (RFC 1870 §5).

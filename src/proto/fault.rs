@@ -48,8 +48,16 @@ pub enum SyntaxFault {
     RcptArgument,
     /// VRFY without an argument.
     VrfyArgument,
-    /// DATA, RSET or QUIT with an argument.
+    /// DATA, RSET, QUIT or STARTTLS with an argument.
     UnexpectedArgument,
+    /// AUTH without the name of a mechanism, or with more than an initial response behind it.
+    AuthArgument,
+    /// BDAT without a number of bytes, or with anything but `LAST` behind it.
+    BdatArgument,
+    /// BDAT with a number of bytes beyond 64 bits.
+    BdatSizeTooLarge,
+    /// XCLIENT without attributes.
+    XclientArgument,
     /// A parameter that is not `keyword` or `keyword=value`, or that is given twice.
     ParameterMalformed,
     /// A parameter of no extension that is offered.
@@ -197,6 +205,16 @@ const fn syntax_reply(fault: SyntaxFault) -> Reply {
         SyntaxFault::RcptArgument => arguments_reply("Send RCPT TO:<address>"),
         SyntaxFault::VrfyArgument => arguments_reply("Send VRFY and an address"),
         SyntaxFault::UnexpectedArgument => arguments_reply("Send this command without argument"),
+        SyntaxFault::AuthArgument => {
+            arguments_reply("Send AUTH, a mechanism and at most an initial response")
+        }
+        SyntaxFault::BdatArgument => {
+            arguments_reply("Send BDAT, a number of bytes and, with the last chunk, LAST")
+        }
+        SyntaxFault::BdatSizeTooLarge => {
+            arguments_reply("Chunk too large: no number of bytes has more than 64 bits")
+        }
+        SyntaxFault::XclientArgument => arguments_reply("Send XCLIENT and NAME=VALUE attributes"),
         SyntaxFault::ParameterMalformed => {
             arguments_reply("Send each parameter once, as KEYWORD or KEYWORD=VALUE")
         }

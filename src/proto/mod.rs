@@ -31,6 +31,7 @@
 //! | 3464 | delivery status notifications | `dsn` | partial: failures, not delays or successes |
 //! | 3596 | AAAA | `io::dns` | yes |
 //! | 3834 | marks of automatic mail (§3.1.5, §5) | `dsn` | yes |
+//! | 4422 | SASL: names of mechanisms (§3.1) | `command` | yes |
 //! | 4954 | AUTH | `command` (answered with 502) | no |
 //! | 5248 | registry of enhanced status codes | `enhanced` | yes |
 //! | 5321 | SMTP | all | yes; EXPN, SEND, SOML, SAML and TURN are answered with 502 |

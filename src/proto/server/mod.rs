@@ -62,7 +62,7 @@ use crate::limits::SESSION_CLOSE_S;
 use crate::proto::command::{self, Command};
 use crate::proto::data::DataDecoder;
 use crate::proto::enhanced::EnhancedCode;
-use crate::proto::fault::{BoundFault, Fault, LocalFault};
+use crate::proto::fault::{BoundFault, Fault, LocalFault, SyntaxFault};
 use crate::proto::line::{Found, LineAssembler};
 use crate::proto::reply::{self, Code, Reply};
 use crate::span::Span;
@@ -448,6 +448,12 @@ impl ServerSession {
             Ok(Command::Help) => self.help(),
             Ok(Command::Noop) => self.reply(OK),
             Ok(Command::Quit) => self.quit(),
+            Ok(
+                Command::StartTls
+                | Command::Auth { .. }
+                | Command::Bdat { .. }
+                | Command::Xclient(_),
+            ) => Err(SyntaxFault::NotImplemented.into()),
         };
         if let Err(fault) = done {
             self.refuse(fault);
