@@ -218,7 +218,12 @@ impl Exchange {
     pub fn handle_password(&mut self, right: bool) -> SaslStep {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Checking(user) if right => SaslStep::Done { user },
-            _ => SaslStep::Failed(SaslFailure::Credentials),
+            State::Begun(_)
+            | State::Named(_)
+            | State::Checking(_)
+            | State::Challenged(_)
+            | State::Proven(_)
+            | State::Over => SaslStep::Failed(SaslFailure::Credentials),
         }
     }
 

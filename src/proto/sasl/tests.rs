@@ -15,7 +15,7 @@ const SECRET: [u8; 32] = [3; 32];
 
 /// "password", from the test vectors of the reference implementation of argon2.
 const ARGON2ID: &str =
-    "$argon2id$v=19$m=256,t=2,p=1$c29tc2FsdA$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+    "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
 
 /// "password" for SCRAM; the keys were computed with Python's hashlib.
 const SCRAM: &str = "SCRAM-SHA-256$4096:c29tZXNhbHQ=$\
@@ -275,7 +275,7 @@ fn names_of_scram_are_decoded_and_prepared() {
     for (name, gs2_header, end) in [
         ("a=2Cb=3Dc", "n,,", done("a,b=c")),
         ("a=2Cb=3Dc", "n,a=a=2Cb=3Dc,", done("a,b=c")),
-        ("I\u{2179}", "n,a=Iix,", done("Iix")),
+        ("I\u{2178}", "n,a=Iix,", done("Iix")),
         // A letter of another alphabet.
         ("Ii\u{445}", "n,,", End::Failed(SaslFailure::Credentials)),
         ("\u{7}", "n,,", End::Failed(SaslFailure::Credentials)),
@@ -487,7 +487,8 @@ proptest! {
                 SaslStep::CheckPassword(check) => exchange.handle_password(check.run()),
                 step => step,
             };
-            prop_assert!(!matches!(step, SaslStep::Done { .. } | SaslStep::CheckPassword(_)));
+            let is_let_in = matches!(step, SaslStep::Done { .. } | SaslStep::CheckPassword(_));
+            prop_assert!(!is_let_in);
             // What has failed stays so.
             prop_assert!(!is_over || matches!(step, SaslStep::Failed(_)));
             is_over = matches!(step, SaslStep::Failed(_));
