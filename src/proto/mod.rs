@@ -36,7 +36,6 @@
 //! | 3596 | AAAA | `io::dns` | yes |
 //! | 3834 | marks of automatic mail (§3.1.5, §5) | `dsn` | yes |
 //! | 4291 | a link's network of IPv6 addresses (§2.5.4) | `throttle` | yes |
-//! | 4422 | SASL: names of mechanisms (§3.1) | `command` | yes |
 //! | 4865 | FUTURERELEASE (§5) | `message`, `queue` (holds) | partial: kept and obeyed here |
 //! | 4013 | SASLprep of names and passwords | `credentials` | yes |
 //! | 4422 | SASL: names of mechanisms (§3.1) and exchanges | `command`, `sasl` | yes |
