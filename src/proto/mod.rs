@@ -65,6 +65,7 @@ pub mod ext;
 pub mod fault;
 pub mod line;
 pub mod path;
+pub mod proxy;
 pub mod reply;
 pub mod reply_parse;
 pub mod server;

@@ -75,6 +75,8 @@ pub struct TlsPump {
     /// Plaintext that came with the end of the handshake.
     ahead: Vec<u8>,
     received: Received,
+    /// It is not to be used any more.
+    failed: bool,
 }
 
 #[derive(Debug)]
@@ -97,6 +99,7 @@ impl TlsPump {
             held: Vec::new(),
             ahead: Vec::new(),
             received: Received::Open,
+            failed: false,
         })
     }
 
@@ -131,10 +134,7 @@ impl TlsPump {
         let result = self.process(&mut held, out, &mut |plain| ahead.extend_from_slice(plain));
         self.ahead = ahead;
         self.keep(held, result.as_ref().copied().unwrap_or_default());
-        if let Err(failure) = result {
-            self.alert(out);
-            return Err(failure);
-        }
+        result?;
         if self.connection.is_handshaking() {
             return Ok(Handshake::Going);
         }
@@ -157,11 +157,8 @@ impl TlsPump {
         if !self.ahead.is_empty() {
             take(&mem::take(&mut self.ahead));
         }
-        let result = self.receive_all(input, out, take);
-        if result.is_err() {
-            self.alert(out);
-        }
-        result.map(|()| self.received)
+        self.receive_all(input, out, take)?;
+        Ok(self.received)
     }
 
     fn receive_all(
@@ -220,7 +217,7 @@ impl TlsPump {
 
     /// Tells the client that nothing more will be sent (RFC 8446 §6.1).
     pub fn close(&mut self, out: &mut Vec<u8>) {
-        if self.is_handshaking() {
+        if self.is_handshaking() || self.failed {
             return;
         }
         // The connection ends either way.
@@ -242,6 +239,9 @@ impl TlsPump {
             &mut Vec<u8>,
         ) -> bool,
     ) -> Result<(), TlsFailure> {
+        if self.failed {
+            return Err(rustls::Error::EncryptError.into());
+        }
         loop {
             // Nothing in there makes a whole record, so that nothing is decrypted here.
             let UnbufferedStatus { state, .. } =
@@ -271,7 +271,14 @@ impl TlsPump {
             let rest = buffer.get_mut(used..).unwrap_or_default();
             let UnbufferedStatus { mut discard, state } = self.connection.process_tls_records(rest);
             let mut over = false;
-            match state? {
+            let state = match state {
+                Ok(state) => state,
+                Err(error) => {
+                    self.alert(out);
+                    return Err(error.into());
+                }
+            };
+            match state {
                 ConnectionState::ReadTraffic(mut traffic) => {
                     while let Some(record) = traffic.next_record() {
                         let record = record?;
@@ -302,11 +309,11 @@ impl TlsPump {
 
     /// Writes the alert that rustls has made of a failure.
     fn alert(&mut self, out: &mut Vec<u8>) {
-        loop {
-            // Without its buffer it looks at nothing more.
+        self.failed = true;
+        // While it has something to send it looks at no input, and after a failure it must not.
+        while self.connection.wants_write() {
             match self.connection.process_tls_records(&mut []).state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, out),
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(_) | Err(_) => return,
             }
         }
