@@ -15,37 +15,44 @@
 //! | 1035 | DNS messages (§4) | `io::dns` | partial: queries for A, AAAA and MX |
 //! | 1047 | a long wait for the answer to the end of data | `client` | yes |
 //! | 1123 | host names that are no addresses (§2.1) | `route` | yes |
-//! | 1870 | SIZE | `command`, `data`, `server`, `client` | yes |
+//! | 1870 | SIZE | `parameters`, `data`, `server`, `client` | yes |
 //! | 1985 | ETRN | `command` (answered with 502) | no |
 //! | 2034 | ENHANCEDSTATUSCODES | `enhanced`, `fault`, `reply_parse` | yes |
 //! | 2045 | 7bit (§2.7), quoted-printable (§6.7) | `dsn` | partial: written, not read |
 //! | 2046 | multipart (§5.1) | `dsn` | partial: written, not read |
 //! | 2181 | TTL (§8), truncation (§9) | `io::dns` | yes |
 //! | 2308 | caching of what does not exist | `io::dns` | partial: kept for 5 s without SOA |
+//! | 2852 | DELIVERBY | `parameters`, `server` | yes |
 //! | 2920 | PIPELINING | `server`, `client` | yes |
-//! | 3030 | CHUNKING, BINARYMIME | `command` (answered with 502 and 501) | no |
-//! | 3207 | STARTTLS | `command` (answered with 502) | no |
+//! | 3030 | CHUNKING, BINARYMIME | `command`, `parameters`, `server` | yes |
+//! | 3207 | STARTTLS | `command`, `server` | yes |
 //! | 3339 | dates for programs | `clock`, `log`, `admin` | yes |
-//! | 3461 | DSN parameters of MAIL and RCPT | `command` (answered with 555) | no |
+//! | 3461 | DSN parameters of MAIL and RCPT | `parameters`, `server` | yes |
 //! | 3463 | enhanced status codes | `enhanced` | yes |
 //! | 3464 | delivery status notifications | `dsn` | partial: failures, not delays or successes |
 //! | 3596 | AAAA | `io::dns` | yes |
 //! | 3834 | marks of automatic mail (§3.1.5, §5) | `dsn` | yes |
 //! | 4422 | SASL: names of mechanisms (§3.1) | `command` | yes |
-//! | 4954 | AUTH | `command` (answered with 502) | no |
+//! | 4865 | FUTURERELEASE | `parameters`, `server` | yes |
+//! | 4954 | AUTH | `command`, `parameters` (§5: dropped), `server` | yes |
 //! | 5248 | registry of enhanced status codes | `enhanced` | yes |
 //! | 5321 | SMTP | all | yes; EXPN, SEND, SOML, SAML and TURN are answered with 502 |
 //! | 5322 | message format | `data` (header end), `path` (`atext`), `clock`, `dsn` | partial |
 //! | 5452 | forged DNS replies | `io::dns` | yes |
-//! | 6152 | 8BITMIME | `command`, `server`, `client` | yes; nothing is converted to 7 bits |
+//! | 5890 | internationalised domain names | `idn`, `route` | yes |
+//! | 6152 | 8BITMIME | `parameters`, `server`, `client` | yes; nothing is converted to 7 bits |
 //! | 6522 | multipart/report | `dsn` | yes |
-//! | 6531 | SMTPUTF8 | `path` (answered with 550 and 553) | no |
+//! | 6531 | SMTPUTF8 | `path`, `idn`, `parameters`, `server`, `route` | yes |
+//! | 6533 | internationalised notifications: the address type (§3) | `parameters` | yes |
 //! | 6647 | greylisting, as a client (§2.2) | `config` (first retry) | partial: none of its own |
+//! | 6710 | MT-PRIORITY | `parameters`, `server` | yes |
 //! | 6761 | `localhost` (§6.3) | `io::dns` | partial: no other special name |
 //! | 6891 | EDNS: size of datagrams, upper bits of the code | `io::dns` | yes |
 //! | 7504 | 521 and 556 | `queue::outcome` (as any 5yz) | no |
 //! | 7505 | null MX | `route` | yes |
 //! | 7766 | DNS over TCP | `io::dns` | partial: a connection for each query |
+//! | 8689 | REQUIRETLS | `parameters`, `server` | partial: the header field is not looked at |
+//! | 9422 | LIMITS | `server` | yes |
 
 #![forbid(unsafe_code)]
 #![deny(clippy::disallowed_methods)]
@@ -56,7 +63,9 @@ pub mod data;
 pub mod enhanced;
 pub mod ext;
 pub mod fault;
+pub mod idn;
 pub mod line;
+pub mod parameters;
 pub mod path;
 pub mod reply;
 pub mod reply_parse;
