@@ -166,6 +166,46 @@ pub const REFUSED_CONNECTIONS_MAX: usize = 128;
 /// Messages from other threads that wait for one shard.
 pub const MESH_MESSAGES_MAX: usize = 16;
 
+// Authentication.
+
+/// User's name, and authorization identity (RFC 4616 §2 wants 255).
+pub const SASL_NAME_BYTES_MAX: usize = 255;
+
+/// Password that a client presents (RFC 4616 §2 wants 255). Programs present keys and tokens that
+/// are longer.
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
+
+/// Message of an authentication exchange, decoded: what fits in the longest line of base64 that
+/// RFC 4954 §4 lets a client send.
+pub const SASL_MESSAGE_BYTES_MAX: usize = 12_288 / 4 * 3;
+
+/// Memory that the check of one argon2id string may take. Some run at a time.
+pub const ARGON2_MEMORY_BYTES_MAX: u64 = 256 << 20;
+
+/// Memory times passes of an argon2id string: about a second's work.
+pub const ARGON2_WORK_BYTES_MAX: u64 = 1 << 30;
+
+/// Lanes of an argon2id string. They run one after the other here.
+pub const ARGON2_LANES_MAX: u32 = 16;
+
+/// Rounds of a SCRAM string: fewer than RFC 7677 §4 lets a server announce are refused.
+pub const SCRAM_ITERATIONS_MIN: u32 = 4_096;
+
+/// Rounds of a SCRAM string that a server can afford to check for PLAIN: less than a second's work.
+pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;
+
+/// Salt of an argon2id string: argon2 takes no less.
+pub const SALT_BYTES_MIN: usize = 8;
+
+/// Salt of a stored password.
+pub const SALT_BYTES_MAX: usize = 64;
+
+/// Hash in an argon2id string: a shorter one could be found by chance.
+pub const PASSWORD_HASH_BYTES_MIN: usize = 16;
+
+/// Hash in an argon2id string.
+pub const PASSWORD_HASH_BYTES_MAX: usize = 64;
+
 // Spool.
 
 /// How long after its last write the spool is called again, to come to rest, to move messages, and
@@ -446,6 +486,10 @@ const _: () = assert!(
 const _: () = assert!(
     COMMAND_LINE_KEPT_BYTES < COMMAND_LINE_BYTES_MAX && REPLY_KEPT_BYTES < REPLIES_BYTES_MAX,
     "what is kept is less than what may be used"
+);
+const _: () = assert!(
+    2 * SASL_NAME_BYTES_MAX + PASSWORD_BYTES_MAX + 2 <= SASL_MESSAGE_BYTES_MAX,
+    "the longest names and password fit in a message of PLAIN"
 );
 const _: () = assert!(
     REPLY_TEXT_BYTES_MAX + REPLY_LINE_BYTES_MAX < REPLY_BYTES_MAX,

@@ -69,5 +69,6 @@ pub mod parameters;
 pub mod path;
 pub mod reply;
 pub mod reply_parse;
+pub mod sasl;
 pub mod server;
 pub mod transmit;
