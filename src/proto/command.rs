@@ -205,9 +205,7 @@ fn mail(line: &[u8], at: usize, grammar: &Grammar) -> Result<Mail, Fault> {
     let (path, at) = path(line, at, PathKind::Reverse, utf8, grammar).map_err(Fault::Sender)?;
     let parameters = parameters::mail(line, at, grammar.offer)?;
     match path {
-        Path::Mailbox { address, .. }
-            if !parameters.smtputf8 && !address.of(line).is_ascii() =>
-        {
+        Path::Mailbox { address, .. } if !parameters.smtputf8 && !address.of(line).is_ascii() => {
             Err(Fault::Sender(PathFault::NonAscii))
         }
         Path::Mailbox { .. } | Path::Null | Path::Postmaster => Ok(Mail { path, parameters }),

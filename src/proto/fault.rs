@@ -269,7 +269,9 @@ const fn path_text(fault: PathFault) -> &'static str {
 const fn sequence_reply(fault: SequenceFault) -> Reply {
     let text = match fault {
         SequenceFault::HelloMissing => "Send EHLO or HELO first",
-        SequenceFault::TlsMissing => return needed_reply("Encryption required: send STARTTLS first"),
+        SequenceFault::TlsMissing => {
+            return needed_reply("Encryption required: send STARTTLS first");
+        }
         SequenceFault::AuthMissing => {
             return needed_reply("Authentication required: send AUTH first");
         }

@@ -20,9 +20,8 @@ pub fn is_normal(domain: &str) -> bool {
         return false;
     };
     let (normal, sound) = uts46.to_unicode(ascii.as_bytes(), deny, hyphens);
-    let is_own_form = |(label, normal): (&str, &str)| {
-        label.is_ascii() || label.eq_ignore_ascii_case(normal)
-    };
+    let is_own_form =
+        |(label, normal): (&str, &str)| label.is_ascii() || label.eq_ignore_ascii_case(normal);
     sound.is_ok()
         && domain.split('.').count() == normal.split('.').count()
         && domain.split('.').zip(normal.split('.')).all(is_own_form)

@@ -2,8 +2,8 @@
 //!
 //! # Guarantees
 //! The first route in configuration order that has a matching pattern wins, whatever kind the
-//! pattern is of. Without a match the next hop is MX. A domain is compared in ASCII lower case and
-//! without a trailing dot.
+//! pattern is of. Without a match the next hop is MX. A domain is compared in ASCII lower case, as
+//! A-labels and without a trailing dot.
 //!
 //! # Bounds
 //! A look-up costs one hash look-up for the domain and one for each of its labels, at most
@@ -100,10 +100,16 @@ fn fixed_hop(to: &Destination) -> Option<NextHop> {
     }
 }
 
-/// In ASCII lower case and without a trailing dot. Bytes that are no UTF-8 become U+FFFD, which no
-/// domain name contains.
+/// In ASCII lower case, with A-labels for U-labels (RFC 6531 §3.2) and without a trailing dot.
+/// Bytes that are no UTF-8 become U+FFFD, which no domain name contains; what IDNA does not know
+/// as a domain stays beyond ASCII, which none does either.
 pub fn normalized(domain: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(domain).into_owned();
+    if !text.is_ascii()
+        && let Ok(ascii) = idna::domain_to_ascii_strict(&text)
+    {
+        text = ascii;
+    }
     text.make_ascii_lowercase();
     if text.ends_with('.') {
         text.pop();

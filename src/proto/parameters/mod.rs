@@ -492,9 +492,8 @@ impl<'a> List<'a> {
             128.. => utf8,
             _ => false,
         };
-        let value_is_sound = value.is_none_or(|value| {
-            !value.is_empty() && value.of(self.line).iter().all(may_stand)
-        });
+        let value_is_sound = value
+            .is_none_or(|value| !value.is_empty() && value.of(self.line).iter().all(may_stand));
         if keyword_is_sound && value_is_sound {
             Ok(Some(Parameter { keyword, value }))
         } else {

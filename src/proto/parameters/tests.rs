@@ -83,8 +83,17 @@ fn by_when_a_message_is_delivered() {
     assert_eq!(mail_of("BY=-999999999;NT").deliver_by, by(-999_999_999, notify, true));
     assert_eq!(mail_of("BY=0;n").deliver_by, by(0, notify, false));
     let bad = [
-        "BY", "BY=1", "BY=;R", "BY=-;R", "BY=1;", "BY=1;X", "BY=1;RTT", "BY=1;TR", "BY=1000000000;R",
-        "BY=--1;N", "BY=1;R;T",
+        "BY",
+        "BY=1",
+        "BY=;R",
+        "BY=-;R",
+        "BY=1;",
+        "BY=1;X",
+        "BY=1;RTT",
+        "BY=1;TR",
+        "BY=1000000000;R",
+        "BY=--1;N",
+        "BY=1;R;T",
     ];
     check_bad(&bad, ValueFault::By);
     check_bad(&["BY=0;R", "BY=-1;RT"], ValueFault::ByHasPassed);
@@ -95,7 +104,8 @@ fn priorities() {
     for priority in -9..=9 {
         assert_eq!(mail_of(&format!("MT-PRIORITY={priority}")).priority, Some(priority));
     }
-    let bad = ["MT-PRIORITY", "MT-PRIORITY=10", "MT-PRIORITY=-0", "MT-PRIORITY=+1", "MT-PRIORITY=x"];
+    let bad =
+        ["MT-PRIORITY", "MT-PRIORITY=10", "MT-PRIORITY=-0", "MT-PRIORITY=+1", "MT-PRIORITY=x"];
     check_bad(&bad, ValueFault::Priority);
 }
 
@@ -127,8 +137,19 @@ fn a_parameter_is_given_once() {
 #[test]
 fn what_is_not_offered_is_unknown_whatever_its_value() {
     let parameters = [
-        "SIZE=x", "BODY=x", "SMTPUTF8=x", "RET=x", "ENVID=+", "REQUIRETLS=x", "HOLDFOR=x",
-        "HOLDUNTIL=x", "BY=x", "MT-PRIORITY=x", "AUTH=+", "NOTIFY=x", "X-OTHER",
+        "SIZE=x",
+        "BODY=x",
+        "SMTPUTF8=x",
+        "RET=x",
+        "ENVID=+",
+        "REQUIRETLS=x",
+        "HOLDFOR=x",
+        "HOLDUNTIL=x",
+        "BY=x",
+        "MT-PRIORITY=x",
+        "AUTH=+",
+        "NOTIFY=x",
+        "X-OTHER",
     ];
     for text in parameters {
         let line = format!("<> {text}");
@@ -155,7 +176,10 @@ fn conditions_of_notices() {
         assert_eq!(rcpt_of(text, false), Ok((Some(expected), None)), "{text}");
     }
     let bad = [
-        "NOTIFY", "NOTIFY=NEVER,SUCCESS", "NOTIFY=SUCCESS,SUCCESS", "NOTIFY=SUCCESS,",
+        "NOTIFY",
+        "NOTIFY=NEVER,SUCCESS",
+        "NOTIFY=SUCCESS,SUCCESS",
+        "NOTIFY=SUCCESS,",
         "NOTIFY=ALWAYS",
     ];
     for text in bad {
@@ -166,7 +190,8 @@ fn conditions_of_notices() {
 #[test]
 fn original_recipients() {
     let longest = format!("rfc822;{}", "x".repeat(ORIGINAL_RECIPIENT_BYTES_MAX - 7));
-    let ascii = ["rfc822;a+2Bb@c.example", "X400;/c+3Dgb/", "rfc822;", "utf-8;a\\x{E9}@b", &longest];
+    let ascii =
+        ["rfc822;a+2Bb@c.example", "X400;/c+3Dgb/", "rfc822;", "utf-8;a\\x{E9}@b", &longest];
     for value in ascii {
         let expected = Ok((None, Some(String::from(value))));
         assert_eq!(rcpt_of(&format!("ORCPT={value}"), false), expected, "{value}");
@@ -176,8 +201,15 @@ fn original_recipients() {
     assert_eq!(rcpt_of(raw, false), Err(SyntaxFault::ParameterMalformed));
     let longer = format!("ORCPT={longest}x");
     let bad = [
-        "ORCPT", "ORCPT=rfc822", "ORCPT=;a", "ORCPT=rfc@822;a", "ORCPT=rfc822;a+0Ab",
-        "ORCPT=utf-8;", "ORCPT=utf-8;a+2Bb", "ORCPT=rfc822;josé", &longer,
+        "ORCPT",
+        "ORCPT=rfc822",
+        "ORCPT=;a",
+        "ORCPT=rfc@822;a",
+        "ORCPT=rfc822;a+0Ab",
+        "ORCPT=utf-8;",
+        "ORCPT=utf-8;a+2Bb",
+        "ORCPT=rfc822;josé",
+        &longer,
     ];
     for text in bad {
         assert_eq!(rcpt_of(text, true), Err(ValueFault::Orcpt.into()), "{text}");

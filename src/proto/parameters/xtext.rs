@@ -95,9 +95,29 @@ mod tests {
         assert!(is_utf8_address("josé@b".as_bytes(), true));
         assert!(!is_utf8_address("josé@b".as_bytes(), false));
         let bad = [
-            "", "\\", "\\x", "\\x{", "\\x{}", "\\x{E9", "\\x{e9}", "\\x{0E9}", "\\x{41}", "\\x{0A}",
-            "\\x{0D}", "\\x{7F}", "\\x{85}", "\\x{2028}", "\\x{FF20}", "\\x{D800}", "\\x{110000}",
-            "\\x{1234567}", "\\u{E9}", "a+b", "a=b", "a b", "a\u{202e}b",
+            "",
+            "\\",
+            "\\x",
+            "\\x{",
+            "\\x{}",
+            "\\x{E9",
+            "\\x{e9}",
+            "\\x{0E9}",
+            "\\x{41}",
+            "\\x{0A}",
+            "\\x{0D}",
+            "\\x{7F}",
+            "\\x{85}",
+            "\\x{2028}",
+            "\\x{FF20}",
+            "\\x{D800}",
+            "\\x{110000}",
+            "\\x{1234567}",
+            "\\u{E9}",
+            "a+b",
+            "a=b",
+            "a b",
+            "a\u{202e}b",
         ];
         for bad in bad {
             assert!(!is_utf8_address(bad.as_bytes(), true), "{bad}");

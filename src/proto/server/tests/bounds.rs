@@ -91,7 +91,10 @@ fn what_ended_before_the_peer_closed_is_taken() {
     session.handle_stored(&at, Stored::Committed(MessageId(1)));
     assert_eq!(session.advance(&at, b"").event, Event::MessageEnd);
     assert_eq!(session.envelope().sender, b"a@b.example");
-    assert_eq!(session.envelope().recipients.collect::<Vec<_>>(), [b"c@d.example"]);
+    assert_eq!(
+        session.envelope().recipients.map(|one| one.address).collect::<Vec<_>>(),
+        [b"c@d.example"]
+    );
     assert!(!session.wants_close());
     session.handle_stored(&at, Stored::Committed(MessageId(2)));
     assert_eq!(session.advance(&at, b"").event, Event::Close);
