@@ -278,3 +278,54 @@ fn word(line: &[u8], at: usize) -> Span {
     let rest = line.get(at..).unwrap_or_default();
     Span::new(at, at + memchr(b' ', rest).unwrap_or(rest.len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, Fault> {
+        parse(line.as_bytes(), &Grammar::EVERYTHING)
+    }
+
+    #[test]
+    fn chunk_sizes_never_wrap() {
+        let bdat = |size_bytes, last| Ok(Command::Bdat { size_bytes, last });
+        assert_eq!(parsed("BDAT 0 LAST"), bdat(0, true));
+        assert_eq!(parsed("bdat  86   last "), bdat(86, true));
+        assert_eq!(parsed("BDAT 000000000000000000000000007"), bdat(7, false));
+        assert_eq!(parsed("BDAT 9223372036854775808"), bdat(1 << 63, false));
+        assert_eq!(parsed("BDAT 18446744073709551615 LAST"), bdat(u64::MAX, true));
+        for size in ["18446744073709551616", "99999999999999999999", "100000000000000000000000"] {
+            let too_large = Err(SyntaxFault::BdatSizeTooLarge.into());
+            assert_eq!(parsed(&format!("BDAT {size}")), too_large, "{size}");
+        }
+        for line in ["BDAT", "BDAT LAST", "BDAT -1", "BDAT +1", "BDAT 1k", "BDAT 1 2", "BDAT 1 LAST x"]
+        {
+            assert_eq!(parsed(line), Err(SyntaxFault::BdatArgument.into()), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_authentication_begins_with() {
+        let line = "auth SCRAM-SHA-256-PLUS  biwsbj11c2VyLHI9 ";
+        let Ok(Command::Auth { mechanism, initial }) = parsed(line) else { panic!("{line}") };
+        assert_eq!(mechanism.of(line.as_bytes()), b"SCRAM-SHA-256-PLUS");
+        assert_eq!(initial.map(|span| span.of(line.as_bytes())), Some(&b"biwsbj11c2VyLHI9"[..]));
+        assert!(matches!(parsed("AUTH LOGIN"), Ok(Command::Auth { initial: None, .. })));
+        let line = "AUTH PLAIN =";
+        let Ok(Command::Auth { initial: Some(initial), .. }) = parsed(line) else { panic!() };
+        assert_eq!(initial.of(line.as_bytes()), b"=");
+        for line in ["AUTH", "AUTH PL@IN", "AUTH A-NAME-OF-21-LETTERS", "AUTH PLAIN a b"] {
+            assert_eq!(parsed(line), Err(SyntaxFault::AuthArgument.into()), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_rest() {
+        assert_eq!(parsed("StartTLS"), Ok(Command::StartTls));
+        assert_eq!(parsed("STARTTLS x"), Err(SyntaxFault::UnexpectedArgument.into()));
+        let line = "XCLIENT NAME=a  ADDR=192.0.2.1 ";
+        let Ok(Command::Xclient(attributes)) = parsed(line) else { panic!("{line}") };
+        assert_eq!(attributes.of(line.as_bytes()), b"NAME=a  ADDR=192.0.2.1");
+    }
+}

@@ -41,6 +41,7 @@
 //! | 5452 | forged DNS replies | `io::dns` | yes |
 //! | 5890 | internationalised domain names | `idn`, `route` | yes |
 //! | 6152 | 8BITMIME | `parameters`, `server`, `client` | yes; nothing is converted to 7 bits |
+//! | 6409 | submission: leave for a sender (§6.1) | `server` | yes |
 //! | 6522 | multipart/report | `dsn` | yes |
 //! | 6531 | SMTPUTF8 | `path`, `idn`, `parameters`, `server`, `route` | yes |
 //! | 6533 | internationalised notifications: the address type (§3) | `parameters` | yes |

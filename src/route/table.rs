@@ -159,6 +159,25 @@ mod tests {
     }
 
     #[test]
+    fn a_domain_beyond_ascii_is_looked_up_by_its_a_labels() {
+        let cases = [
+            ("Example.COM.", "example.com"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("παράδειγμα.δοκιμή", "xn--hxajbheg2az3al.xn--jxalpdlp"),
+            ("XN--BCHER-KVA.example", "xn--bcher-kva.example"),
+            ("[IPv6:2001:DB8::1]", "[ipv6:2001:db8::1]"),
+            ("ü_.example", "ü_.example"),
+        ];
+        for (domain, expected) in cases {
+            assert_eq!(normalized(domain.as_bytes()), expected);
+        }
+        assert_eq!(normalized(b"a\xff"), "a\u{fffd}");
+        let table = RouteTable::new(&[route(&["xn--bcher-kva.example"], "discard")], 25);
+        assert_eq!(table.next_hop("bücher.example".as_bytes()), NextHop::Discard);
+        assert_eq!(table.next_hop("παράδειγμα.test".as_bytes()), mx("xn--hxajbheg2az3al.test"));
+    }
+
+    #[test]
     fn the_first_route_that_matches_wins() {
         let table = RouteTable::new(
             &[

@@ -8,8 +8,9 @@ use super::script::{Commit, Driver, Script, conditions, peer};
 use crate::clock::Now;
 use crate::ids::MessageId;
 use crate::limits::{
-    COMMAND_LINE_BYTES_MAX, REPLIES_BYTES_MAX, SESSION_CLOSE_S, SESSION_IDLE_S, SESSION_S,
+    COMMAND_LINE_BYTES_MAX, ENVELOPE_BYTES_MAX, ORIGINAL_RECIPIENT_BYTES_MAX, REPLIES_BYTES_MAX, SESSION_CLOSE_S, SESSION_IDLE_S, SESSION_S,
 };
+use crate::network::Network;
 use crate::proto::server::{
     Conditions, Event, Peer, ServerLimits, ServerPolicy, ServerSession, Stored,
 };
@@ -273,6 +274,61 @@ fn an_idle_session_ends_when_the_server_stops() {
     session.transmit(&mut out);
     assert_eq!(out, b"421 4.3.2 Server is stopping: connect again\r\n");
     assert!(session.wants_close());
+}
+
+#[test]
+fn what_is_asked_for_counts_towards_the_envelope() {
+    let at = conditions(0);
+    let limits = ServerLimits { recipients_max: usize::MAX, ..ServerLimits::default() };
+    let policy = ServerPolicy::plain("mx.example.net", limits);
+    let mut session = ServerSession::new(Rc::new(policy), peer("192.0.2.7"), 1, &at);
+    converse(&mut session, &at, b"EHLO x\r\nMAIL FROM:<a@b.example> ENVID=id\r\n");
+    let original = "o".repeat(ORIGINAL_RECIPIENT_BYTES_MAX - "rfc822;".len());
+    let rcpt = format!("RCPT TO:<c@d.example> ORCPT=rfc822;{original}\r\n");
+    let mut accepted = 0;
+    while converse(&mut session, &at, rcpt.as_bytes()) == "250 2.1.5 Recipient ok\r\n" {
+        accepted += 1;
+    }
+    let bytes = accepted * (ORIGINAL_RECIPIENT_BYTES_MAX + "c@d.example".len());
+    assert!(bytes <= ENVELOPE_BYTES_MAX, "{bytes} bytes");
+    assert!(bytes >= ENVELOPE_BYTES_MAX * 9 / 10, "{bytes} bytes");
+    let refusal = converse(&mut session, &at, b"RCPT TO:<c@d.example> NOTIFY=NEVER\r\n");
+    assert!(refusal.starts_with("452 4.5.3"), "{refusal}");
+    assert_eq!(session.envelope().recipients.len(), accepted);
+    assert_eq!(converse(&mut session, &at, b"RSET\r\n"), "250 2.0.0 Ok\r\n");
+    assert!(session.heap_bytes() <= 1_024, "{} bytes", session.heap_bytes());
+}
+
+/// A proxy is told that it may speak for others, and nobody else is.
+#[test]
+fn xclient_is_offered_to_those_who_are_listed() {
+    let at = conditions(0);
+    let mut policy = ServerPolicy::plain("mx.example.net", ServerLimits::default());
+    policy.access.xclient_from = Network::LOOPBACK.to_vec();
+    let policy = Rc::new(policy);
+    for (address, is_listed) in [("127.0.0.1", true), ("192.0.2.7", false)] {
+        let mut session = ServerSession::new(Rc::clone(&policy), peer(address), 1, &at);
+        let answer = converse(&mut session, &at, b"EHLO x\r\n");
+        let line = "250 XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT\r\n";
+        assert_eq!(answer.ends_with(line), is_listed, "{answer}");
+        assert_eq!(answer.lines().filter(|line| line.starts_with("250 ")).count(), 1, "{answer}");
+    }
+}
+
+#[test]
+fn more_than_can_be_told_is_told_as_the_most() {
+    let at = conditions(0);
+    let limits = ServerLimits {
+        recipients_max: 1_000_000,
+        messages_max: u32::MAX,
+        hold_time_max: Duration::MAX,
+        ..ServerLimits::default()
+    };
+    let policy = ServerPolicy::plain("mx.example.net", limits);
+    let mut session = ServerSession::new(Rc::new(policy), peer("192.0.2.7"), 1, &at);
+    let answer = converse(&mut session, &at, b"EHLO x\r\n");
+    assert!(answer.contains("\r\n250-LIMITS RCPTMAX=999999 MAILMAX=999999\r\n"), "{answer}");
+    assert!(answer.contains("\r\n250-FUTURERELEASE 999999999 2058-08-"), "{answer}");
 }
 
 #[test]
