@@ -299,7 +299,8 @@ mod tests {
             let too_large = Err(SyntaxFault::BdatSizeTooLarge.into());
             assert_eq!(parsed(&format!("BDAT {size}")), too_large, "{size}");
         }
-        for line in ["BDAT", "BDAT LAST", "BDAT -1", "BDAT +1", "BDAT 1k", "BDAT 1 2", "BDAT 1 LAST x"]
+        for line in
+            ["BDAT", "BDAT LAST", "BDAT -1", "BDAT +1", "BDAT 1k", "BDAT 1 2", "BDAT 1 LAST x"]
         {
             assert_eq!(parsed(line), Err(SyntaxFault::BdatArgument.into()), "{line}");
         }
@@ -315,7 +316,7 @@ mod tests {
         let line = "AUTH PLAIN =";
         let Ok(Command::Auth { initial: Some(initial), .. }) = parsed(line) else { panic!() };
         assert_eq!(initial.of(line.as_bytes()), b"=");
-        for line in ["AUTH", "AUTH PL@IN", "AUTH A-NAME-OF-21-LETTERS", "AUTH PLAIN a b"] {
+        for line in ["AUTH", "AUTH PL@IN", "AUTH A-NAME-OF-21-LETTERS-", "AUTH PLAIN a b"] {
             assert_eq!(parsed(line), Err(SyntaxFault::AuthArgument.into()), "{line}");
         }
     }

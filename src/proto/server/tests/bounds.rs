@@ -8,7 +8,8 @@ use super::script::{Commit, Driver, Script, conditions, peer};
 use crate::clock::Now;
 use crate::ids::MessageId;
 use crate::limits::{
-    COMMAND_LINE_BYTES_MAX, ENVELOPE_BYTES_MAX, ORIGINAL_RECIPIENT_BYTES_MAX, REPLIES_BYTES_MAX, SESSION_CLOSE_S, SESSION_IDLE_S, SESSION_S,
+    COMMAND_LINE_BYTES_MAX, ENVELOPE_BYTES_MAX, ORIGINAL_RECIPIENT_BYTES_MAX, REPLIES_BYTES_MAX,
+    SESSION_CLOSE_S, SESSION_IDLE_S, SESSION_S,
 };
 use crate::network::Network;
 use crate::proto::server::{
@@ -292,7 +293,7 @@ fn what_is_asked_for_counts_towards_the_envelope() {
     let bytes = accepted * (ORIGINAL_RECIPIENT_BYTES_MAX + "c@d.example".len());
     assert!(bytes <= ENVELOPE_BYTES_MAX, "{bytes} bytes");
     assert!(bytes >= ENVELOPE_BYTES_MAX * 9 / 10, "{bytes} bytes");
-    let refusal = converse(&mut session, &at, b"RCPT TO:<c@d.example> NOTIFY=NEVER\r\n");
+    let refusal = converse(&mut session, &at, rcpt.as_bytes());
     assert!(refusal.starts_with("452 4.5.3"), "{refusal}");
     assert_eq!(session.envelope().recipients.len(), accepted);
     assert_eq!(converse(&mut session, &at, b"RSET\r\n"), "250 2.0.0 Ok\r\n");
