@@ -157,6 +157,24 @@ pub const ACCEPT_RETRY_MS: u64 = 200;
 /// Clients over the bound of a listener that are told so at a time.
 pub const REFUSED_CONNECTIONS_MAX: usize = 128;
 
+/// Longest PROXY header that is taken. Those that name a client have 52 bytes at most; what proxies
+/// add about TLS and networks of their own takes some hundred more.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4_096;
+
+/// Longest TLS record with its header, and so what completing a record that was cut may take
+/// (RFC 8446 §5.2 allows 256 bytes over the plaintext, RFC 5246 §6.2.3 allows 2,048).
+pub const TLS_RECORD_BYTES_MAX: usize = 5 + (1 << 14) + 2_048;
+
+/// Bytes of a handshake that a client may have sent without their being processed. A hello has one
+/// or two KiB, with post-quantum keys, and a client's chain of certificates rarely ten.
+pub const TLS_HANDSHAKE_BYTES_MAX: usize = 65_536;
+
+/// What a TLS record adds to its plaintext at most: header, nonce, content type and tag.
+pub const TLS_RECORD_OVERHEAD_BYTES: usize = 5 + 8 + 1 + 16;
+
+/// Plaintext of one TLS record (RFC 8446 §5.1).
+pub const TLS_PLAINTEXT_BYTES_MAX: usize = 1 << 14;
+
 /// Messages from other threads that wait for one shard.
 pub const MESH_MESSAGES_MAX: usize = 16;
 

@@ -41,13 +41,17 @@
 //! | 4422 | SASL: names of mechanisms (§3.1) and exchanges | `command`, `sasl` | yes |
 //! | 4616 | PLAIN | `sasl` | yes; nobody acts for somebody else |
 //! | 4954 | AUTH | `command` (answered with 502) | no |
+//! | 5077 | tickets of TLS 1.2 | `io::tls` | yes |
+//! | 5246 | TLS 1.2 | `io::tls` | yes; by rustls, without renegotiation |
 //! | 5248 | registry of enhanced status codes | `enhanced` | yes |
+//! | 5280 | certificates: the algorithm of the signature (§4.1) | `io::tls` | partial; the rest by rustls |
 //! | 5321 | SMTP | all | yes; EXPN, SEND, SOML, SAML and TURN are answered with 502 |
 //! | 5322 | message format | `data` (header end), `path` (`atext`), `clock`, `dsn` | partial |
 //! | 5452 | forged DNS replies | `io::dns` | yes |
 //! | 5802 | SCRAM | `sasl`, `credentials` | yes; failures are replies, without `e=` (§5.1) |
 //! | 5803 | how a SCRAM password is stored | `credentials` | yes |
 //! | 5929 | channel binding `tls-server-end-point` (§4) | `sasl` | yes; not `tls-unique` |
+//! | 5929 | `tls-server-end-point` (§4) | `io::tls` | yes; `tls-unique` is not offered |
 //! | 6152 | 8BITMIME | `command`, `server`, `client` | yes; nothing is converted to 7 bits |
 //! | 6522 | multipart/report | `dsn` | yes |
 //! | 6531 | SMTPUTF8 | `path` (answered with 550 and 553) | no |
@@ -63,6 +67,9 @@
 //! | 7766 | DNS over TCP | `io::dns` | partial: a connection for each query |
 //! | 8689 | REQUIRETLS (§2, §5) | `message`, `shard::reports` (notices ask for it) | partial |
 //! | 9266 | channel binding `tls-exporter` | `sasl` | yes |
+//! | 8446 | TLS 1.3 | `io::tls` | yes; by rustls, without early data |
+//! | 9266 | `tls-exporter` | `io::tls` | yes |
+//! | 9525 | names in certificates: wildcards (§6.3) | `io::tls` | partial: for the choice by SNI |
 
 #![forbid(unsafe_code)]
 #![deny(clippy::disallowed_methods)]
@@ -75,6 +82,7 @@ pub mod ext;
 pub mod fault;
 pub mod line;
 pub mod path;
+pub mod proxy;
 pub mod reply;
 pub mod reply_parse;
 pub mod sasl;
