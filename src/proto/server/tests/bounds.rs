@@ -300,6 +300,47 @@ fn what_is_asked_for_counts_towards_the_envelope() {
     assert!(session.heap_bytes() <= 1_024, "{} bytes", session.heap_bytes());
 }
 
+#[test]
+fn a_client_that_sends_too_much_in_a_minute_is_told_what() {
+    let mut policy = ServerPolicy::plain("mx.example.net", ServerLimits::default());
+    policy.throttle_limits.address_messages_per_minute_max = 2;
+    policy.throttle_limits.address_recipients_per_minute_max = 3;
+    let policy = Rc::new(policy);
+    let at = conditions(0);
+    let mut session = ServerSession::new(Rc::clone(&policy), peer("192.0.2.7"), 1, &at);
+    converse(&mut session, &at, b"EHLO x\r\n");
+    let mail = b"MAIL FROM:<a@b.example>\r\n";
+    let rcpt = b"RCPT TO:<c@d.example>\r\n";
+    let sender_ok = "250 2.1.0 Sender ok\r\n";
+    assert_eq!(converse(&mut session, &at, mail), sender_ok);
+    for _ in 0..3 {
+        assert_eq!(converse(&mut session, &at, rcpt), "250 2.1.5 Recipient ok\r\n");
+    }
+    assert_eq!(
+        converse(&mut session, &at, rcpt),
+        "452 4.7.0 Too many recipients from your address in a minute: try later\r\n"
+    );
+    // What was accepted goes on.
+    assert_eq!(session.envelope().recipients.len(), 3);
+    converse(&mut session, &at, b"DATA\r\n");
+    converse(&mut session, &at, b".\r\nEHLO x\r\n");
+    // A refused MAIL costs nothing of what is allowed.
+    for _ in 0..5 {
+        converse(&mut session, &at, b"MAIL FROM:<a@b.example> SIZE=99999999999\r\n");
+    }
+    assert_eq!(converse(&mut session, &at, mail), sender_ok);
+    converse(&mut session, &at, b"RSET\r\n");
+    assert_eq!(
+        converse(&mut session, &at, mail),
+        "450 4.7.0 Too many messages from your address in a minute: try again later\r\n"
+    );
+    // Another address has counts of its own, and a minute later there is room again.
+    let mut other = ServerSession::new(policy, peer("192.0.2.8"), 2, &at);
+    converse(&mut other, &at, b"EHLO x\r\n");
+    assert_eq!(converse(&mut other, &at, mail), sender_ok);
+    assert_eq!(converse(&mut session, &conditions(61), mail), sender_ok);
+}
+
 /// A proxy is told that it may speak for others, and nobody else is.
 #[test]
 fn xclient_is_offered_to_those_who_are_listed() {
