@@ -85,6 +85,10 @@ pub enum SequenceFault {
     RcptMissing,
     /// DATA after RCPT commands of which every one was refused.
     NoValidRecipient,
+    /// DATA or RCPT after BDAT.
+    ChunksBegun,
+    /// DATA for content that was declared with `BODY=BINARYMIME`.
+    ChunksMissing,
 }
 
 /// See [`Fault::Policy`].
@@ -159,6 +163,12 @@ impl Fault {
             | Self::Policy(_) => true,
             Self::Bound(_) | Self::Content(_) | Self::Local(_) => false,
         }
+    }
+
+    /// Whether it cannot be known where the next command of the peer begins, so that the session
+    /// has to end: the size of a chunk was not understood.
+    pub const fn loses_step(self) -> bool {
+        matches!(self, Self::Syntax(SyntaxFault::BdatArgument | SyntaxFault::BdatSizeTooLarge))
     }
 
     /// The reply that the peer reads.
@@ -282,6 +292,8 @@ const fn sequence_reply(fault: SequenceFault) -> Reply {
         SequenceFault::TransactionRunning => "Sender already given: send RSET to begin anew",
         SequenceFault::MailMissing => "Send MAIL first",
         SequenceFault::RcptMissing => "Send RCPT first",
+        SequenceFault::ChunksBegun => "Content has begun: go on with BDAT, or send RSET",
+        SequenceFault::ChunksMissing => "Send content declared as BINARYMIME with BDAT",
         // RFC 5321 §3.3 has a code of its own for this one.
         SequenceFault::NoValidRecipient => {
             return Reply::new(

@@ -246,16 +246,21 @@ impl Shard {
                 return consumed;
             }
             let step = session.machine.advance(&conditions, rest);
-            if let Event::Content(span) = step.event
+            let piece = match step.event {
+                Event::Content(span) => Some(span.of(rest)),
+                Event::Inserted => Some(session.machine.inserted()),
+                _ => None,
+            };
+            if let Some(piece) = piece
                 && let Some(content) = session.content
-                && let Err(error) = self.spool.append_body(content.body, span.of(rest))
+                && let Err(error) = self.spool.append_body(content.body, piece)
             {
                 self.counters.refused_storage_full += u64::from(error == AppendError::Full);
                 session.machine.refuse_content(refusal(error));
             }
             consumed += step.consumed;
             match step.event {
-                Event::Content(_) => {}
+                Event::Content(_) | Event::Inserted => {}
                 Event::MessageBegin => self.begin_message(index),
                 Event::MessageEnd => self.end_message(index),
                 Event::MessageAbandoned => self.abandon_content(index),

@@ -93,7 +93,12 @@ fn a_comment_without_end_does_not_hide_results_and_is_not_held() {
         format!("Authentication-Results:{comments} other.example; none\r\n")
     };
     assert_eq!(filtered(&filtering(), &field(1)), field(1));
-    assert_eq!(filtered(&DataRules { limits: DataLimits::default(), ..filtering() }, &field(2)), "");
+    let rules = DataRules { limits: DataLimits::default(), ..filtering() };
+    let stream = format!("{}.\r\n", field(2));
+    for length in [1, 7, stream.len()] {
+        let pieces: Vec<&[u8]> = stream.as_bytes().chunks(length).collect();
+        assert_eq!(decoded(&rules, &pieces).content, b"");
+    }
 }
 
 #[test]

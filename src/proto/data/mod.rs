@@ -89,7 +89,7 @@ pub struct DataRules<'a> {
     pub limits: DataLimits,
     /// How its end is told.
     pub framing: Framing,
-    /// Whether a bare LF becomes CRLF.
+    /// Whether a bare LF becomes CRLF; not with [`Framing::Binary`].
     pub mends_bare_lf: bool,
     /// The name in `Authentication-Results` fields that are taken out (RFC 8601 §5).
     pub own_name: Option<&'a str>,
@@ -501,7 +501,7 @@ impl DataDecoder {
                 self.state = State::AfterCr;
                 (at + length + 1, None)
             }
-            (Some(b'\n'), _) if rules.mends_bare_lf => {
+            (Some(b'\n'), _) if rules.mends_bare_lf && rules.framing != Framing::Binary => {
                 self.state = State::BeforeBareLf;
                 (at + length, None)
             }

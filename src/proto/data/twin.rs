@@ -36,22 +36,22 @@ pub(super) fn decode(rules: &DataRules<'_>, stream: &[u8]) -> Outcome {
     let header = Header::new(rules, &lines);
     let mut too_long = false;
     let mut bare_in_header = false;
-    let header_lines = header.line_count;
+    let raw_from =
+        if rules.framing == Framing::Binary { header.raw_from(&lines) } else { usize::MAX };
     let mut length = length;
-    if let Some(last) = lines.last_mut().filter(|line| !line.is_whole)
-        && (rules.framing != Framing::Binary || header.end > header_lines)
-    {
+    let last_is_raw = lines.len() > raw_from;
+    if let Some(last) = lines.last_mut().filter(|line| !line.is_whole && !last_is_raw) {
         last.is_whole = true;
         length += 2;
     }
     for (index, line) in lines.iter().enumerate() {
-        let is_raw = rules.framing == Framing::Binary && index >= header.end;
+        let is_raw = index >= raw_from;
         too_long |= !is_raw && line.text.len() as u64 + 2 > rules.limits.text_line_bytes_max;
         bare_in_header |=
             !is_raw && line.text.iter().any(|byte| matches!(byte, b'\r' | b'\n'));
     }
     if rules.framing == Framing::Binary {
-        outcome.dot_lines = lines.iter().take(header.end).any(is_dotted);
+        outcome.dot_lines = lines.iter().take(header.end + usize::from(header.lacks_end)).any(is_dotted);
     }
     outcome.hop_count = header.hop_count;
     let limits = &rules.limits;
@@ -79,13 +79,14 @@ pub(super) fn decode(rules: &DataRules<'_>, stream: &[u8]) -> Outcome {
 /// RFC 5321 §4.5.2, RFC 3030 §2 and the rules of the decoder, read literally.
 fn split(rules: &DataRules<'_>, stream: &[u8]) -> Lines {
     let has_dots = rules.framing == Framing::Dots;
+    let mends = rules.mends_bare_lf && rules.framing != Framing::Binary;
     let mut all = Lines { lines: Vec::new(), rest: None, has_bare: false, length: 0 };
     let mut at = 0;
     let mut was_mended = false;
     while at < stream.len() {
         let line = &stream[at..];
         let crlf = line.windows(2).position(|pair| pair == b"\r\n");
-        let lf = line.iter().position(|&byte| byte == b'\n').filter(|_| rules.mends_bare_lf);
+        let lf = line.iter().position(|&byte| byte == b'\n').filter(|_| mends);
         // A bare LF may come first.
         let is_mended = lf.is_some_and(|lf| crlf.is_none_or(|crlf| lf < crlf));
         let end = if is_mended { lf } else { crlf };
@@ -158,6 +159,17 @@ impl Header {
             header.line_count = index + 1;
         }
         header
+    }
+
+    /// The first line that any bytes may follow or stand in. One that is no field is such a line
+    /// if that is seen before its end.
+    fn raw_from(&self, lines: &[Line]) -> usize {
+        let Some(line) = lines.get(self.end).filter(|_| self.lacks_end) else { return self.end };
+        let name = line.text.iter().take_while(|&&byte| byte.is_ascii_graphic() && byte != b':');
+        let rest = &line.text[name.count()..];
+        let behind = rest.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
+        let is_seen = behind.is_some_and(|byte| !matches!(byte, b'\r' | b'\n'));
+        self.end + usize::from(!is_seen)
     }
 
     fn note(&mut self, name: &str) {

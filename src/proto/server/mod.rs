@@ -12,7 +12,7 @@
 //! - outputs: [`transmit`](ServerSession::transmit),
 //!   [`poll_timeout`](ServerSession::poll_timeout), [`wants_close`](ServerSession::wants_close);
 //! - what the events point at: [`envelope`](ServerSession::envelope),
-//!   [`content_facts`](ServerSession::content_facts),
+//!   [`content_facts`](ServerSession::content_facts), [`inserted`](ServerSession::inserted),
 //!   [`write_received_header`](ServerSession::write_received_header);
 //! - for the log: [`facts`](ServerSession::facts).
 //!
@@ -25,7 +25,7 @@
 //! # Guarantees
 //! - Replies are transmitted in the order of the commands, one for each.
 //! - Each [`Event::MessageBegin`] is followed by exactly one [`Event::MessageEnd`] or
-//!   [`Event::MessageAbandoned`], with [`Event::Content`] only between.
+//!   [`Event::MessageAbandoned`], with [`Event::Content`] and [`Event::Inserted`] only between.
 //! - The `250` to a message is written by [`handle_stored`](ServerSession::handle_stored) alone.
 //! - How the input was cut, and when a commit returns, changes no reply and no event's content.
 //!
@@ -61,7 +61,6 @@ use crate::clock::Now;
 use crate::ids::MessageId;
 use crate::limits::SESSION_CLOSE_S;
 use crate::proto::command::{self, Command};
-use crate::proto::data::DataDecoder;
 use crate::proto::enhanced::EnhancedCode;
 use crate::proto::ext::Offer;
 use crate::proto::fault::{BoundFault, Fault, LocalFault, SyntaxFault};
@@ -70,6 +69,7 @@ use crate::proto::reply::{self, Code, Reply};
 use crate::span::Span;
 
 pub use self::content::ContentFacts;
+use self::content::Intake;
 use self::envelope::Envelope;
 pub use self::envelope::{EnvelopeView, RecipientView, Recipients};
 pub use self::policy::{
@@ -93,11 +93,13 @@ pub enum Event {
     /// Wait for input; all of this one was taken.
     NeedInput,
     /// Open a body in the spool and begin it with
-    /// [`write_received_header`](ServerSession::write_received_header): DATA was accepted. If
-    /// that fails, call [`refuse_content`](ServerSession::refuse_content).
+    /// [`write_received_header`](ServerSession::write_received_header): DATA or the first BDAT was
+    /// accepted. If that fails, call [`refuse_content`](ServerSession::refuse_content).
     MessageBegin,
     /// Append this range of the input to the body; added dots are already left out.
     Content(Span),
+    /// Append [`inserted`](ServerSession::inserted) to the body, in the same way.
+    Inserted,
     /// Store the message: its data has ended. Take [`envelope`](ServerSession::envelope) and
     /// [`content_facts`](ServerSession::content_facts) before the next
     /// [`advance`](ServerSession::advance), and answer with
@@ -156,7 +158,7 @@ pub struct SessionFacts<'a> {
 enum Phase {
     /// A command is to come.
     Command,
-    /// Between 354 and the end of data.
+    /// Between 354 and the end of data, or within a chunk.
     Content,
     /// The end of data came and is not acted upon yet.
     ContentEnded,
@@ -190,7 +192,8 @@ pub struct ServerSession {
     envelope: Envelope,
     /// The envelope is kept only until the next call of `advance`.
     envelope_ended: bool,
-    decoder: DataDecoder,
+    /// Made for the first message.
+    intake: Option<Box<Intake>>,
     /// `MessageBegin` was told, and neither `MessageEnd` nor `MessageAbandoned` since.
     body_is_open: bool,
     refusal: Option<ContentRefusal>,
@@ -225,7 +228,7 @@ impl ServerSession {
             replies: ReplyQueue::default(),
             envelope: Envelope::default(),
             envelope_ended: false,
-            decoder: DataDecoder::new(),
+            intake: None,
             body_is_open: false,
             refusal: None,
             input_ended: false,
@@ -337,19 +340,22 @@ impl ServerSession {
     pub fn poll_timeout(&self) -> (Now, &'static str) {
         let limits = &self.policy.limits;
         let session = (self.began + limits.session_time, "the end of the session");
+        let content = (self.content_began + limits.content_time, "the end of the content");
         let sooner = |one: (Now, &'static str), other: (Now, &'static str)| {
             if other.0 < one.0 { other } else { one }
         };
         match self.phase {
             // What the peer waits for is no reason to cut it off.
             Phase::Command | Phase::ContentEnded if self.replies.is_held() => session,
+            Phase::Command if self.body_is_open => {
+                sooner(session, sooner((self.active + limits.idle_time, "a chunk"), content))
+            }
             Phase::Command | Phase::ContentEnded => {
                 sooner(session, (self.active + limits.idle_time, "a command"))
             }
             Phase::Content => {
                 let piece = (self.active + limits.idle_time, "a piece of content");
-                let end = (self.content_began + limits.content_time, "the end of the content");
-                sooner(session, sooner(piece, end))
+                sooner(session, sooner(piece, content))
             }
             Phase::Closing | Phase::Closed => {
                 let close_time = Duration::from_secs(SESSION_CLOSE_S);
@@ -392,6 +398,7 @@ impl ServerSession {
             message_count: self.message_count,
             error_count: self.error_count,
             phase: match self.phase {
+                Phase::Command if self.body_is_open => "between chunks",
                 Phase::Command if self.envelope_is_open() => "receiving an envelope",
                 Phase::Command => "between transactions",
                 Phase::Content => "receiving content",
@@ -411,6 +418,9 @@ impl ServerSession {
     }
 
     fn read_command(&mut self, conditions: &Conditions, input: &[u8]) -> (usize, Option<Event>) {
+        if let Some(event) = self.abandon_chunks() {
+            return (0, Some(event));
+        }
         if self.replies.is_full() {
             return (0, Some(Event::Blocked));
         }
@@ -453,12 +463,10 @@ impl ServerSession {
             Ok(Command::Help) => self.help(),
             Ok(Command::Noop) => self.reply(OK),
             Ok(Command::Quit) => self.quit(),
-            Ok(
-                Command::StartTls
-                | Command::Auth { .. }
-                | Command::Bdat { .. }
-                | Command::Xclient(_),
-            ) => Err(SyntaxFault::NotImplemented.into()),
+            Ok(Command::Bdat { size_bytes, last }) => {
+                return self.bdat(conditions, size_bytes, last);
+            }
+            Ok(Command::StartTls | Command::Auth { .. } | Command::Xclient(_)) => Err(SyntaxFault::NotImplemented.into()),
         };
         if let Err(fault) = done {
             self.refuse(fault);
@@ -484,7 +492,7 @@ impl ServerSession {
         }
         self.replies.push(|out| reply.write(out));
         // RFC 5321 §3.8: 421 tells that the channel closes.
-        if reply.code == Code::UNAVAILABLE_421 {
+        if reply.code == Code::UNAVAILABLE_421 || fault.loses_step() {
             self.close();
         }
     }
