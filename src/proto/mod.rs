@@ -50,8 +50,7 @@
 //! | 5452 | forged DNS replies | `io::dns` | yes |
 //! | 5802 | SCRAM | `sasl`, `credentials` | yes; failures are replies, without `e=` (§5.1) |
 //! | 5803 | how a SCRAM password is stored | `credentials` | yes |
-//! | 5929 | channel binding `tls-server-end-point` (§4) | `sasl` | yes; not `tls-unique` |
-//! | 5929 | `tls-server-end-point` (§4) | `io::tls` | yes; `tls-unique` is not offered |
+//! | 5929 | `tls-server-end-point` (§4) | `sasl`, `io::tls` | yes; not `tls-unique` |
 //! | 6152 | 8BITMIME | `command`, `server`, `client` | yes; nothing is converted to 7 bits |
 //! | 6522 | multipart/report | `dsn` | yes |
 //! | 6531 | SMTPUTF8 | `path` (answered with 550 and 553) | no |
@@ -66,9 +65,8 @@
 //! | 7677 | SCRAM-SHA-256 and -PLUS | `sasl`, `credentials` | yes |
 //! | 7766 | DNS over TCP | `io::dns` | partial: a connection for each query |
 //! | 8689 | REQUIRETLS (§2, §5) | `message`, `shard::reports` (notices ask for it) | partial |
-//! | 9266 | channel binding `tls-exporter` | `sasl` | yes |
+//! | 9266 | channel binding `tls-exporter` | `sasl`, `io::tls` | yes |
 //! | 8446 | TLS 1.3 | `io::tls` | yes; by rustls, without early data |
-//! | 9266 | `tls-exporter` | `io::tls` | yes |
 //! | 9525 | names in certificates: wildcards (§6.3) | `io::tls` | partial: for the choice by SNI |
 
 #![forbid(unsafe_code)]
