@@ -23,7 +23,7 @@
 //! | 2104 | HMAC | `credentials` | yes |
 //! | 2181 | TTL (§8), truncation (§9) | `io::dns` | yes |
 //! | 2308 | caching of what does not exist | `io::dns` | partial: kept for 5 s without SOA |
-//! | 2852 | DELIVERBY | `parameters`, `server`, `queue` (deadlines, notices) | partial: not passed on |
+//! | 2852 | DELIVERBY | `parameters`, `server`, `queue` | partial: not passed on |
 //! | 2920 | PIPELINING | `server`, `client` | yes |
 //! | 3030 | CHUNKING, BINARYMIME | `command`, `parameters`, `server` | yes |
 //! | 3207 | STARTTLS | `command`, `server` | yes |
@@ -69,7 +69,7 @@
 //! | 7505 | null MX | `route` | yes |
 //! | 7677 | SCRAM-SHA-256 and -PLUS | `sasl`, `credentials` | yes |
 //! | 7766 | DNS over TCP | `io::dns` | partial: a connection for each query |
-//! | 8689 | REQUIRETLS (§2, §5) | `parameters`, `server`, `shard::reports` | partial: no header field |
+//! | 8689 | REQUIRETLS (§2, §5) | `server`, `shard::reports` | partial: no header field |
 //! | 9266 | channel binding `tls-exporter` | `sasl` | yes |
 //! | 8446 | TLS 1.3 | `io::tls` | yes; by rustls, without early data |
 //! | 9266 | `tls-exporter` | `io::tls` | yes |

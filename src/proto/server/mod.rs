@@ -68,7 +68,6 @@ use crate::limits::SESSION_CLOSE_S;
 use crate::proto::command::{self, Command};
 use crate::proto::data::DataDecoder;
 use crate::proto::enhanced::EnhancedCode;
-use crate::proto::ext::Offer;
 use crate::proto::fault::{BoundFault, Fault, LocalFault, SyntaxFault};
 use crate::proto::line::{Found, LineAssembler};
 use crate::proto::reply::{self, Code, Reply};
@@ -215,8 +214,6 @@ pub struct ServerSession {
     serial: u64,
     phase: Phase,
     hello: Hello,
-    /// What the last EHLO listed.
-    offer: Offer,
     client_name: Box<[u8]>,
     /// `hello` and `client_name` were told by XCLIENT.
     hello_is_vouched_for: bool,
@@ -283,7 +280,6 @@ impl ServerSession {
             serial,
             phase: Phase::Command,
             hello: Hello::None,
-            offer: Offer::NOTHING,
             client_name: Box::default(),
             hello_is_vouched_for: false,
             user: None,

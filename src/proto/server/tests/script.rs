@@ -349,9 +349,9 @@ impl Driver {
         self.feed(b"");
     }
 
-    /// Something other than input: `storage full`, `storage ready`, `memory short`, `memory there`, `drain`, `commit failed` and
-    /// `commit full` (of the next message that ends), `refuse failed` and `refuse full` (of the
-    /// next that begins), `wait N` (seconds), `timeout`, `eof`.
+    /// Something other than input: `storage full`, `storage ready`, `memory short`, `memory there`,
+    /// `drain`, `commit failed` and `commit full` (of the next message that ends), `refuse failed`
+    /// and `refuse full` (of the next that begins), `wait N` (seconds), `timeout`, `eof`.
     pub(super) fn happen(&mut self, what: &str) {
         match what.split_whitespace().collect::<Vec<_>>()[..] {
             ["storage", "full"] => self.conditions.storage = Storage::Full,
