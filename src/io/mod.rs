@@ -8,3 +8,4 @@ pub mod memory;
 pub mod ring;
 pub mod store;
 pub mod time;
+pub mod tls;

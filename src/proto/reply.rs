@@ -29,6 +29,8 @@ impl Code {
     pub const START_CONTENT_354: Self = Self(*b"354");
     /// Service not available, closing; may answer any command (RFC 5321 §3.8).
     pub const UNAVAILABLE_421: Self = Self(*b"421");
+    /// Mailbox unavailable for now, for reasons of policy among others (RFC 5321 §4.2.3).
+    pub const BUSY_450: Self = Self(*b"450");
     /// Local error in processing (RFC 5321 §4.2.3).
     pub const LOCAL_ERROR_451: Self = Self(*b"451");
     /// Insufficient system storage, and too many recipients (RFC 5321 §4.5.3.1.10).
@@ -41,6 +43,8 @@ impl Code {
     pub const NOT_IMPLEMENTED_502: Self = Self(*b"502");
     /// Bad sequence of commands (RFC 5321 §4.1.4).
     pub const SEQUENCE_503: Self = Self(*b"503");
+    /// TLS or authentication is needed first (RFC 3207 §4, RFC 4954 §6).
+    pub const NEEDED_530: Self = Self(*b"530");
     /// Mailbox unavailable, for reasons of policy among others (RFC 5321 §4.2.3, §7.9).
     pub const REFUSED_550: Self = Self(*b"550");
     /// Exceeded storage allocation: the message is too big (RFC 1870 §6).

@@ -48,6 +48,7 @@
 mod content;
 mod envelope;
 mod greeting;
+mod offer;
 mod policy;
 mod queue;
 #[cfg(test)]
@@ -62,6 +63,7 @@ use crate::limits::SESSION_CLOSE_S;
 use crate::proto::command::{self, Command};
 use crate::proto::data::DataDecoder;
 use crate::proto::enhanced::EnhancedCode;
+use crate::proto::ext::Offer;
 use crate::proto::fault::{BoundFault, Fault, LocalFault, SyntaxFault};
 use crate::proto::line::{Found, LineAssembler};
 use crate::proto::reply::{self, Code, Reply};
@@ -69,7 +71,7 @@ use crate::span::Span;
 
 pub use self::content::ContentFacts;
 use self::envelope::Envelope;
-pub use self::envelope::{EnvelopeView, Recipients};
+pub use self::envelope::{EnvelopeView, RecipientView, Recipients};
 pub use self::policy::{
     Access, AuthOffer, Conditions, HeaderPolicy, Leniency, Peer, Role, ServerLimits, ServerPolicy,
     Storage, TlsFacts, TlsOffer,
@@ -180,6 +182,8 @@ pub struct ServerSession {
     serial: u64,
     phase: Phase,
     hello: Hello,
+    /// What the last EHLO listed.
+    offer: Offer,
     client_name: Box<[u8]>,
     lines: LineAssembler,
     replies: ReplyQueue,
@@ -215,6 +219,7 @@ impl ServerSession {
             serial,
             phase: Phase::Command,
             hello: Hello::None,
+            offer: Offer::NOTHING,
             client_name: Box::default(),
             lines: LineAssembler::default(),
             replies: ReplyQueue::default(),
@@ -430,15 +435,15 @@ impl ServerSession {
 
     fn execute(&mut self, conditions: &Conditions, line: &[u8]) -> Option<Event> {
         self.active = conditions.now;
-        let done = match command::parse(line) {
+        let done = match command::parse(line, &self.grammar()) {
             Err(fault) => {
                 self.envelope.note_refusal(fault);
                 Err(fault)
             }
-            Ok(Command::Ehlo(name)) => self.ehlo(name.of(line)),
+            Ok(Command::Ehlo(name)) => self.ehlo(conditions, name.of(line)),
             Ok(Command::Helo(name)) => self.helo(name.of(line)),
             Ok(Command::Mail(mail)) => self.mail(conditions, line, mail),
-            Ok(Command::Rcpt(path)) => self.rcpt(line, path),
+            Ok(Command::Rcpt(rcpt)) => self.rcpt(conditions, line, rcpt),
             Ok(Command::Data) => match self.data(conditions) {
                 Ok(()) => return Some(Event::MessageBegin),
                 Err(fault) => Err(fault),
