@@ -20,11 +20,7 @@ pub fn run(input: &[u8]) {
 
 fn converse(choice: u8, input: &[u8]) -> Vec<String> {
     let credential = Credential::parse(VERIFIER).expect("a verifier");
-    let user = User {
-        name: "user".into(),
-        credential: Arc::new(credential),
-        senders: Vec::new(),
-    };
+    let user = User { name: "user".into(), credential: Arc::new(credential), senders: Vec::new() };
     let users = Users::new([user]);
     let tls = TlsFacts {
         version: "TLSv1.3",

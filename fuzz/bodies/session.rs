@@ -197,7 +197,7 @@ impl Driver {
         let envelope = self.session.envelope();
         let sender = envelope.sender.escape_ascii();
         let recipients: Vec<String> =
-            envelope.recipients.map(|one| one.escape_ascii().to_string()).collect();
+            envelope.recipients.map(|one| one.address.escape_ascii().to_string()).collect();
         assert!(!recipients.is_empty() && recipients.len() <= limits().recipients_max);
         let text = format!("<{sender}> to {recipients:?} {facts:?} {}", body.escape_ascii());
         self.messages.push(text);
