@@ -39,6 +39,20 @@ pub const ADMIN_CONNECTION_COUNT_MAX: usize = 64;
 /// minute between two scrapes, so that Prometheus keeps its connection.
 pub const ADMIN_IDLE_S: u64 = 90;
 
+/// Share of the host's memory, or of the control group's, that is the ceiling of the process unless
+/// the configuration says otherwise. The rest is for the kernel's socket buffers and the page cache.
+pub const MEMORY_SHARE_PERCENT: u64 = 75;
+
+/// Use of the ceiling from which on no transaction begins. What runs can grow by the rest.
+pub const MEMORY_SHORT_PERCENT: u64 = 90;
+
+/// Use of the ceiling below which transactions begin again.
+pub const MEMORY_EASED_PERCENT: u64 = 80;
+
+/// Time from one look at the memory in use to the next. Within it all the clients of a 10 Gbit/s
+/// interface send 125 MB, of which content is written out and not kept.
+pub const MEMORY_LOOK_MS: u64 = 100;
+
 /// Log lines that wait for standard error. What comes on top is dropped and counted: a shard never
 /// waits for a log.
 pub const LOG_LINE_COUNT_MAX: usize = 16_384;
@@ -163,6 +177,62 @@ pub const TLS_PLAINTEXT_BYTES_MAX: usize = 1 << 14;
 
 /// Messages from other threads that wait for one shard.
 pub const MESH_MESSAGES_MAX: usize = 16;
+
+// Throttles.
+
+/// Counts that are kept at a time, for all shards together, in 8 bytes each. All the clients that a
+/// process takes at once have their addresses and networks in a third of it.
+pub const THROTTLE_SLOTS: usize = 131_072;
+
+/// Highest rate that is told from none. No listener takes as much.
+pub const THROTTLE_EVENTS_PER_MINUTE_MAX: u32 = 1_000_000;
+
+/// Network of an IPv4 client: the smallest that is routed in the Internet by itself.
+pub const THROTTLE_NETWORK_IPV4_BITS: u8 = 24;
+
+/// Network of an IPv6 client: what one link, and so the poorest subscriber, has for itself
+/// (RFC 4291 §2.5.4).
+pub const THROTTLE_NETWORK_IPV6_BITS: u8 = 64;
+
+// Authentication.
+
+/// User's name, and authorization identity (RFC 4616 §2 wants 255).
+pub const SASL_NAME_BYTES_MAX: usize = 255;
+
+/// Password that a client presents (RFC 4616 §2 wants 255). Programs present keys and tokens that
+/// are longer.
+pub const PASSWORD_BYTES_MAX: usize = 1_024;
+
+/// Message of an authentication exchange, decoded: what fits in the longest line of base64 that
+/// RFC 4954 §4 lets a client send.
+pub const SASL_MESSAGE_BYTES_MAX: usize = 12_288 / 4 * 3;
+
+/// Memory that the check of one argon2id string may take. Some run at a time.
+pub const ARGON2_MEMORY_BYTES_MAX: u64 = 256 << 20;
+
+/// Memory times passes of an argon2id string: about a second's work.
+pub const ARGON2_WORK_BYTES_MAX: u64 = 1 << 30;
+
+/// Lanes of an argon2id string. They run one after the other here.
+pub const ARGON2_LANES_MAX: u32 = 16;
+
+/// Rounds of a SCRAM string: fewer than RFC 7677 §4 lets a server announce are refused.
+pub const SCRAM_ITERATIONS_MIN: u32 = 4_096;
+
+/// Rounds of a SCRAM string that a server can afford to check for PLAIN: less than a second's work.
+pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;
+
+/// Salt of an argon2id string: argon2 takes no less.
+pub const SALT_BYTES_MIN: usize = 8;
+
+/// Salt of a stored password.
+pub const SALT_BYTES_MAX: usize = 64;
+
+/// Hash in an argon2id string: a shorter one could be found by chance.
+pub const PASSWORD_HASH_BYTES_MIN: usize = 16;
+
+/// Hash in an argon2id string.
+pub const PASSWORD_HASH_BYTES_MAX: usize = 64;
 
 // Spool.
 
@@ -299,6 +369,11 @@ pub const JOBS_PER_CONNECTION: usize = 4;
 /// Deferrals that end in one call of `Queue::promote_due`.
 pub const PROMOTIONS_PER_CALL_MAX: usize = 1_024;
 
+/// Age at which the sender hears of a delay, if it asked for that, in seconds. RFC 5321 §4.5.4.1
+/// has a message that a second attempt after half an hour does not deliver wait for hours; below
+/// four of them a delay is no news.
+pub const DELAY_NOTICE_S: u64 = 14_400;
+
 /// Text of the last failure that a recipient in the queue keeps.
 pub const FAILURE_TEXT_BYTES_MAX: usize = 256;
 
@@ -344,10 +419,18 @@ pub const DISCARDED_JOBS_PER_TURN: usize = 1_024;
 /// does not hold up the others.
 pub const FAILED_SITE_JOBS_PER_TURN: usize = 256;
 
+/// Messages that are reported in one turn because their deadline has passed or they are delayed.
+pub const LAPSED_MESSAGES_PER_TURN: usize = 256;
+
 // Bounces.
 
 /// Header of the undelivered message that goes back to its sender; the rest is cut off at a line.
 pub const DSN_HEADER_BYTES_MAX: usize = 32_768;
+
+/// Message that goes back whole to a sender that wants it so (RFC 3461 §4.3); of a larger one only
+/// the header. It is held in memory while the notice is made, and who sends in the name of another
+/// sends him no more than this.
+pub const DSN_CONTENT_BYTES_MAX: usize = 65_536;
 
 /// Any line of a bounce without its CRLF (RFC 5322 §2.1.1, RFC 5321 §4.5.3.1.6).
 pub const DSN_LINE_BYTES_MAX: usize = 998;
@@ -445,12 +528,20 @@ const _: () = assert!(
     "what is kept is less than what may be used"
 );
 const _: () = assert!(
+    2 * SASL_NAME_BYTES_MAX + PASSWORD_BYTES_MAX + 2 <= SASL_MESSAGE_BYTES_MAX,
+    "the longest names and password fit in a message of PLAIN"
+);
+const _: () = assert!(
     REPLY_TEXT_BYTES_MAX + REPLY_LINE_BYTES_MAX < REPLY_BYTES_MAX,
     "a reply may be longer than what is kept of it"
 );
 const _: () = assert!(
     PATH_BYTES_MAX + 256 <= DSN_LINE_BYTES_MAX,
     "a field of a bounce that names an address needs no folding"
+);
+const _: () = assert!(
+    MEMORY_EASED_PERCENT < MEMORY_SHORT_PERCENT && MEMORY_SHORT_PERCENT < 100,
+    "memory is short before it is used up, and not eased at once"
 );
 const _: () = assert!(DNS_FAILURE_TTL_S <= 300, "RFC 2308 §7.1: at most five minutes");
 const _: () = assert!(

@@ -24,6 +24,7 @@ mod dns;
 mod full_disk;
 mod lifecycle;
 mod next_hops;
+mod notices;
 mod peers;
 mod smuggling;
 mod support;
