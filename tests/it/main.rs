@@ -25,6 +25,7 @@ mod full_disk;
 mod lifecycle;
 mod next_hops;
 mod notices;
+mod passwords;
 mod peers;
 mod smuggling;
 mod support;
