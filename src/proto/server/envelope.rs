@@ -162,14 +162,9 @@ impl ServerSession {
         self.reply(Reply::new(Code::OK_250, EnhancedCode::RECIPIENT_OK_2_1_5, "Recipient ok"))
     }
 
-    /// Whether the client's mail is taken for every domain.
-    fn may_relay(&self) -> bool {
-        self.policy.access.relay_from.iter().any(|network| network.contains(self.peer.address))
-    }
-
     fn add_recipient(&mut self, line: &[u8], path: Path) -> Result<(), Fault> {
         // RFC 5321 §3.6.1 and §7.9: a server decides for whom it relays.
-        if !self.may_relay() {
+        if !self.is_trusted() {
             return Err(Fault::Policy(PolicyFault::RelayDenied));
         }
         let envelope = &mut self.envelope;

@@ -305,8 +305,7 @@ impl Shard {
             return;
         }
         let session = &mut self.sessions[index];
-        let full =
-            session.held.len() >= HELD_BYTES_MAX || session.output.len() >= OUTPUT_BYTES_MAX;
+        let full = session.held.len() >= HELD_BYTES_MAX || session.output.len() >= OUTPUT_BYTES_MAX;
         if full && !session.flags.paused {
             session.flags.paused = true;
             self.ring.pause(&session.socket);
