@@ -155,6 +155,10 @@ pub enum BoundFault {
     Time,
     /// More of something in a minute, or at a time, than there may be.
     Throttle(Over),
+    /// As many connections as the listener may have.
+    ListenerConnections,
+    /// As many connections as the process may have.
+    ProcessConnections,
 }
 
 /// See [`Fault::Content`].
@@ -401,6 +405,16 @@ const fn bound_reply(fault: BoundFault) -> Reply {
             "Session took too long: closing, connect again",
         ),
         BoundFault::Throttle(over) => throttle_reply(over),
+        BoundFault::ListenerConnections => Reply::new(
+            Code::UNAVAILABLE_421,
+            EnhancedCode::NOT_ACCEPTING_4_3_2,
+            "Too many connections to this port: try again later",
+        ),
+        BoundFault::ProcessConnections => Reply::new(
+            Code::UNAVAILABLE_421,
+            EnhancedCode::NOT_ACCEPTING_4_3_2,
+            "Too many connections to this server: try again later",
+        ),
     }
 }
 
@@ -590,6 +604,8 @@ mod tests {
             Fault::Bound(BoundFault::Throttle(Over::MessagesOfUser)),
             Fault::Bound(BoundFault::Throttle(Over::RecipientsOfAddress)),
             Fault::Local(LocalFault::MemoryShort),
+            Fault::Bound(BoundFault::ListenerConnections),
+            Fault::Bound(BoundFault::ProcessConnections),
             Fault::Content(ContentFault::TooManyHops),
             Fault::Local(LocalFault::StorageFull),
         ];

@@ -72,6 +72,7 @@
 //! | 8689 | REQUIRETLS (§2, §5) | `server`, `shard::reports` | partial: no header field |
 //! | 9266 | channel binding `tls-exporter` | `sasl` | yes |
 //! | 8446 | TLS 1.3 | `io::tls` | yes; by rustls, without early data |
+//! | 8689 | REQUIRETLS (§2, §5) | `message`, `shard::reports` (notices ask for it) | partial |
 //! | 9266 | `tls-exporter` | `io::tls` | yes |
 //! | 9422 | LIMITS | `server` | yes |
 //! | 8689 | REQUIRETLS (§2, §5) | `message`, `shard::reports` (notices ask for it) | partial |
