@@ -24,7 +24,8 @@ use crate::proto::server::{ServerLimits, ServerPolicy};
 use crate::queue::QueueSettings;
 use crate::route::RouteTable;
 use crate::shard::{
-    self, ListenerReload, ListenerSettings, Reload, ShardError, ShardSettings, Started, ToShard,
+    self, ListenerReload, ListenerSettings, Reload, ShardError, ShardSettings, Shared, Started,
+    ToShard,
 };
 
 /// Why the shards cannot be started or had to end.
@@ -80,6 +81,7 @@ impl Shards {
             })?;
             sockets.push(bound.into_iter());
         }
+        let shared = Shared::default();
         let mut shards = Self { started: Vec::new() };
         for (index, published) in published.iter().enumerate() {
             let listeners = config
@@ -92,7 +94,7 @@ impl Shards {
                     reload: listener_reload(config, listener),
                 })
                 .collect();
-            let settings = shard_settings(config, index, listeners)?;
+            let settings = shard_settings(config, index, listeners, shared.clone())?;
             let adopted = adopted_by(&root, &orphans, index, count)?;
             let started = shard::start(
                 settings,
@@ -134,7 +136,7 @@ impl Shards {
             let routes = route_table(new);
             let listeners =
                 new.listeners.iter().map(|listener| listener_reload(new, listener)).collect();
-            let reload = Box::new(Reload { routes, listeners });
+            let reload = Box::new(Reload { routes, listeners, connections_max: usize::MAX });
             if !started.handle().send(ToShard::Reload(reload)) {
                 tracing::error!("a shard did not take the new configuration; restart to use it");
             }
@@ -174,6 +176,7 @@ fn shard_settings(
     config: &Config,
     index: usize,
     listeners: Vec<ListenerSettings>,
+    shared: Shared,
 ) -> Result<ShardSettings, ServeError> {
     let hostname = config.hostname.as_str();
     let seed = time::seed().map_err(ServeError::Seed)?;
@@ -207,6 +210,8 @@ fn shard_settings(
         resolver,
         grace: config.shutdown.grace,
         seed,
+        shared,
+        connections_max: usize::MAX,
     })
 }
 
@@ -227,6 +232,8 @@ fn listener_reload(config: &Config, listener: &ListenerConfig) -> ListenerReload
     policy.access.relay_from.clone_from(&listener.relay_from);
     ListenerReload {
         policy,
+        tls: None,
+        proxy_from: Vec::new(),
         connections_max: config.shards.share(listener.connections_max) as usize,
     }
 }

@@ -1,6 +1,8 @@
 //! What happens to a header, with every framing.
 
 use super::*;
+use crate::clock::WallTime;
+use crate::ids::MessageId;
 
 const STAMP: Stamp<'_> = Stamp {
     wall: WallTime::from_unix_ms(1_795_492_893_000),
@@ -184,8 +186,16 @@ fn a_bare_lf_is_mended_and_ends_nothing() {
         (b"a\r\n.\nQUIT\r\n.\r\n", b"a\r\n\r\nQUIT\r\n", false),
         (b".\nQUIT\r\n.\r\n", b"\r\nQUIT\r\n", false),
         (b"a\r\n..\n.\r\n.\r\n", b"a\r\n.\r\n.\r\n", true),
-        (b"Authentication-Results:\n mx.example.net\nA: b\n\nc\r\n.\r\n", b"A: b\r\n\r\nc\r\n", false),
-        (b"Authentication-Results:\n other\nA: b\n\n.c\r\n.\r\n", b"Authentication-Results:\r\n other\r\nA: b\r\n\r\n.c\r\n", true),
+        (
+            b"Authentication-Results:\n mx.example.net\nA: b\n\nc\r\n.\r\n",
+            b"A: b\r\n\r\nc\r\n",
+            false,
+        ),
+        (
+            b"Authentication-Results:\n other\nA: b\n\n.c\r\n.\r\n",
+            b"Authentication-Results:\r\n other\r\nA: b\r\n\r\n.c\r\n",
+            true,
+        ),
     ];
     for (stream, content, dot_lines) in cases {
         let outcome = check(&mending(), &[stream, b"NOOP"].concat());
@@ -198,7 +208,9 @@ fn a_bare_lf_is_mended_and_ends_nothing() {
 
 #[test]
 fn a_bare_cr_is_never_mended() {
-    for stream in [&b"a\rb\r\n.\r\n"[..], b"a\r\r\n.\r\n", b"\n\r.\r\r\n.\r\n", b"\r\n.\rx\r\n.\r\n"] {
+    for stream in
+        [&b"a\rb\r\n.\r\n"[..], b"a\r\r\n.\r\n", b"\n\r.\r\r\n.\r\n", b"\r\n.\rx\r\n.\r\n"]
+    {
         let outcome = check(&mending(), stream);
         assert_eq!(outcome.fault, Some(ContentFault::BareCrOrLf));
         assert_eq!(outcome.rest.as_deref(), Some(&b""[..]));

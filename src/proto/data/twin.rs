@@ -47,11 +47,11 @@ pub(super) fn decode(rules: &DataRules<'_>, stream: &[u8]) -> Outcome {
     for (index, line) in lines.iter().enumerate() {
         let is_raw = index >= raw_from;
         too_long |= !is_raw && line.text.len() as u64 + 2 > rules.limits.text_line_bytes_max;
-        bare_in_header |=
-            !is_raw && line.text.iter().any(|byte| matches!(byte, b'\r' | b'\n'));
+        bare_in_header |= !is_raw && line.text.iter().any(|byte| matches!(byte, b'\r' | b'\n'));
     }
     if rules.framing == Framing::Binary {
-        outcome.dot_lines = lines.iter().take(header.end + usize::from(header.lacks_end)).any(is_dotted);
+        outcome.dot_lines =
+            lines.iter().take(header.end + usize::from(header.lacks_end)).any(is_dotted);
     }
     outcome.hop_count = header.hop_count;
     let limits = &rules.limits;
@@ -225,8 +225,7 @@ fn name(line: &[u8]) -> Option<String> {
     let name = line[..colon].trim_ascii_end();
     let is_sound = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
     let gap_is_sound = line[name.len()..colon].iter().all(|byte| matches!(byte, b' ' | b'\t'));
-    (is_sound && gap_is_sound)
-        .then(|| String::from_utf8(name.to_ascii_lowercase()).expect("ASCII"))
+    (is_sound && gap_is_sound).then(|| String::from_utf8(name.to_ascii_lowercase()).expect("ASCII"))
 }
 
 fn is_mailbox_line(line: &[u8]) -> bool {

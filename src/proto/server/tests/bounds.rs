@@ -31,11 +31,9 @@ fn converse(session: &mut ServerSession, conditions: &Conditions, input: &[u8]) 
         match step.event {
             Event::NeedInput => break,
             Event::MessageEnd => session.handle_stored(conditions, Stored::Committed(MessageId(1))),
-            Event::MessageBegin
-            | Event::Content(_)
-            | Event::Inserted
-            | Event::MessageAbandoned => {}
-            Event::Blocked | Event::Close => panic!("{:?}", step.event),
+            Event::MessageBegin | Event::Content(_) | Event::Inserted | Event::MessageAbandoned => {
+            }
+            _ => panic!("{:?}", step.event),
         }
     }
     let mut out = Vec::new();
