@@ -26,6 +26,8 @@ impl EnhancedCode {
     pub const SYSTEM_4_3_0: Self = Self::new(4, 3, 0);
     /// Mail system full (RFC 3463 §3.4).
     pub const SYSTEM_FULL_4_3_1: Self = Self::new(4, 3, 1);
+    /// Requested priority was changed (RFC 6710 §4.1, in the registry of RFC 5248).
+    pub const PRIORITY_CHANGED_2_3_6: Self = Self::new(2, 3, 6);
     /// System not accepting network messages, as when it is about to stop (RFC 3463 §3.4).
     pub const NOT_ACCEPTING_4_3_2: Self = Self::new(4, 3, 2);
     /// No answer from host (RFC 3463 §3.5).
@@ -56,6 +58,8 @@ impl EnhancedCode {
     pub const TOO_BIG_5_3_4: Self = Self::new(5, 3, 4);
     /// Unable to route: no host takes mail for the domain (RFC 3463 §3.5).
     pub const UNROUTABLE_5_4_4: Self = Self::new(5, 4, 4);
+    /// Delivery time expired, for good (RFC 3463 §3.5).
+    pub const EXPIRED_5_4_7: Self = Self::new(5, 4, 7);
     /// Routing loop detected (RFC 3463 §3.5).
     pub const LOOP_5_4_6: Self = Self::new(5, 4, 6);
     /// Invalid command: out of sequence or not implemented (RFC 3463 §3.6).

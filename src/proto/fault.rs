@@ -5,9 +5,11 @@
 
 use crate::proto::enhanced::EnhancedCode;
 use crate::proto::line::LineFault;
+use crate::proto::parameters::ValueFault;
 use crate::proto::path::PathFault;
 use crate::proto::reply::{Code, Reply};
 use crate::proto::sasl::SaslFailure;
+use crate::throttle::Over;
 
 /// Why a command or a message is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +67,8 @@ pub enum SyntaxFault {
     ParameterMalformed,
     /// A parameter of no extension that is offered.
     ParameterUnknown,
-    /// SIZE without a number of at most twenty digits.
-    SizeMalformed,
-    /// BODY with another value than `7BIT` or `8BITMIME`.
-    BodyUnknown,
+    /// A parameter with a value that it cannot have.
+    Value(ValueFault),
 }
 
 /// See [`Fault::Sequence`].
@@ -76,6 +76,10 @@ pub enum SyntaxFault {
 pub enum SequenceFault {
     /// MAIL before EHLO or HELO.
     HelloMissing,
+    /// MAIL or AUTH before STARTTLS, where that is required.
+    TlsMissing,
+    /// MAIL before AUTH, where that is required.
+    AuthMissing,
     /// MAIL within a transaction.
     TransactionRunning,
     /// RCPT or DATA before MAIL.
@@ -86,8 +90,6 @@ pub enum SequenceFault {
     NoValidRecipient,
     /// AUTH before EHLO.
     EhloMissing,
-    /// A command that needs TLS before STARTTLS, where that is required.
-    TlsMissing,
     /// STARTTLS over TLS.
     TlsDone,
     /// STARTTLS after XCLIENT: who speaks over the connection has said already for whom.
@@ -103,8 +105,12 @@ pub enum SequenceFault {
 /// See [`Fault::Policy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyFault {
-    /// The peer may not relay, and no domain is local here.
+    /// The peer may not relay, and the domain is none that mail is taken for.
     RelayDenied,
+    /// The peer may not relay, and the local part asks the next host to do it.
+    RoutedLocalPart,
+    /// The user may not send from this address.
+    SenderDenied,
     /// The declared size is larger than what is taken.
     DeclaredTooBig,
     /// The listener is not for the peer.
@@ -147,6 +153,8 @@ pub enum BoundFault {
     Messages,
     /// The peer kept the session waiting for too long.
     Time,
+    /// More of something in a minute, or at a time, than there may be.
+    Throttle(Over),
 }
 
 /// See [`Fault::Content`].
@@ -169,6 +177,8 @@ pub enum LocalFault {
     StorageFull,
     /// The spool could not store the message.
     StorageFailed,
+    /// The process has used up its memory.
+    MemoryShort,
     /// The server is about to stop.
     Draining,
 }
@@ -218,7 +228,7 @@ impl Fault {
     }
 }
 
-const NON_ASCII_TEXT: &str = "Address beyond ASCII: SMTPUTF8 is not offered here";
+const NON_ASCII_TEXT: &str = "Address beyond ASCII: send EHLO, and SMTPUTF8 with MAIL";
 
 const fn line_reply(fault: LineFault) -> Reply {
     // RFC 5321 §4.5.3.1.9 for the length, §2.3.8 for the line end.
@@ -264,8 +274,7 @@ const fn syntax_reply(fault: SyntaxFault) -> Reply {
         SyntaxFault::ParameterMalformed => {
             arguments_reply("Send each parameter once, as KEYWORD or KEYWORD=VALUE")
         }
-        SyntaxFault::SizeMalformed => arguments_reply("Send SIZE= and a number of bytes"),
-        SyntaxFault::BodyUnknown => arguments_reply("Send BODY=7BIT or BODY=8BITMIME"),
+        SyntaxFault::Value(fault) => arguments_reply(fault.text()),
         // RFC 5321 §4.1.1.11.
         SyntaxFault::ParameterUnknown => Reply::new(
             Code::PARAMETER_555,
@@ -281,6 +290,7 @@ const fn arguments_reply(text: &'static str) -> Reply {
 
 const fn path_text(fault: PathFault) -> &'static str {
     match fault {
+        PathFault::SpaceBefore => "Space before the address: send none behind FROM: and TO:",
         PathFault::Brackets => "Address not in angle brackets: send <user@example.com>",
         PathFault::Route => "Source route malformed: leave it out",
         PathFault::LocalPart => "Part before the @ malformed: quote what is not an atom",
@@ -288,6 +298,9 @@ const fn path_text(fault: PathFault) -> &'static str {
         PathFault::DomainMissing => "Domain missing: send <user@example.com>",
         PathFault::Domain => "Domain malformed: it has letters, digits, hyphens and dots",
         PathFault::DomainTooLong => "Domain too long: it has at most 255 bytes, 63 between dots",
+        PathFault::DomainNotNormal => {
+            "Domain not in the normal form of IDNA: send it so, or in ASCII (xn--)"
+        }
         PathFault::AddressLiteral => {
             "Address literal malformed: send [192.0.2.1] or [IPv6:2001:db8::1]"
         }
@@ -300,17 +313,18 @@ const fn path_text(fault: PathFault) -> &'static str {
 const fn sequence_reply(fault: SequenceFault) -> Reply {
     let text = match fault {
         SequenceFault::EhloMissing => "Send EHLO first",
-        // RFC 3207 §4.
-        SequenceFault::TlsMissing => {
-            let text = "Encryption required: send STARTTLS first";
-            return Reply::new(Code::NEEDED_530, EnhancedCode::POLICY_5_7_0, text);
-        }
         SequenceFault::TlsDone => "TLS already active: go on with EHLO",
         SequenceFault::TlsTooLate => "Send STARTTLS before XCLIENT",
         SequenceFault::AuthDone => "Already authenticated: connect again to change the user",
         SequenceFault::WithinTransaction => "Transaction running: send RSET first",
         SequenceFault::Denied => "Connection refused: send QUIT",
         SequenceFault::HelloMissing => "Send EHLO or HELO first",
+        SequenceFault::TlsMissing => {
+            return needed_reply("Encryption required: send STARTTLS first");
+        }
+        SequenceFault::AuthMissing => {
+            return needed_reply("Authentication required: send AUTH first");
+        }
         SequenceFault::TransactionRunning => "Sender already given: send RSET to begin anew",
         SequenceFault::MailMissing => "Send MAIL first",
         SequenceFault::RcptMissing => "Send RCPT first",
@@ -326,12 +340,27 @@ const fn sequence_reply(fault: SequenceFault) -> Reply {
     Reply::new(Code::SEQUENCE_503, EnhancedCode::INVALID_COMMAND_5_5_1, text)
 }
 
+/// RFC 3207 §4, RFC 4954 §6.
+const fn needed_reply(text: &'static str) -> Reply {
+    Reply::new(Code::NEEDED_530, EnhancedCode::POLICY_5_7_0, text)
+}
+
 const fn policy_reply(fault: PolicyFault) -> Reply {
     match fault {
         PolicyFault::RelayDenied => Reply::new(
             Code::REFUSED_550,
             EnhancedCode::NOT_AUTHORISED_5_7_1,
-            "Relaying denied: your address is not among those that may relay",
+            "Relaying denied: authenticate, or send from an address that may relay",
+        ),
+        PolicyFault::RoutedLocalPart => Reply::new(
+            Code::REFUSED_550,
+            EnhancedCode::NOT_AUTHORISED_5_7_1,
+            "Relaying denied: the part before the @ holds a further address",
+        ),
+        PolicyFault::SenderDenied => Reply::new(
+            Code::REFUSED_550,
+            EnhancedCode::NOT_AUTHORISED_5_7_1,
+            "Sender denied: your user may not send from this address",
         ),
         PolicyFault::DeclaredTooBig => content_reply(ContentFault::TooBig),
         // RFC 5321 §3.1.
@@ -371,6 +400,7 @@ const fn bound_reply(fault: BoundFault) -> Reply {
             EnhancedCode::BAD_CONNECTION_4_4_2,
             "Session took too long: closing, connect again",
         ),
+        BoundFault::Throttle(over) => throttle_reply(over),
     }
 }
 
@@ -442,6 +472,31 @@ const fn sasl_reply(failure: SaslFailure) -> Reply {
     Reply::new(Code::CREDENTIALS_535, EnhancedCode::CREDENTIALS_5_7_8, text)
 }
 
+/// Connections are told so in their greeting, the rest in answer to MAIL and RCPT.
+const fn throttle_reply(over: Over) -> Reply {
+    let (code, text) = match over {
+        Over::ConnectionsOfAddress => {
+            (Code::UNAVAILABLE_421, "Too many connections from your address: close some first")
+        }
+        Over::ConnectionsOfNetwork => {
+            (Code::UNAVAILABLE_421, "Too many connections from your network: close some first")
+        }
+        Over::MessagesOfAddress => {
+            (Code::BUSY_450, "Too many messages from your address in a minute: try again later")
+        }
+        Over::MessagesOfUser => {
+            (Code::BUSY_450, "Too many messages from your user in a minute: try again later")
+        }
+        Over::RecipientsOfAddress => {
+            (Code::INSUFFICIENT_452, "Too many recipients from your address in a minute: try later")
+        }
+        Over::RecipientsOfUser => {
+            (Code::INSUFFICIENT_452, "Too many recipients from your user in a minute: try later")
+        }
+    };
+    Reply::new(code, EnhancedCode::POLICY_4_7_0, text)
+}
+
 const fn content_reply(fault: ContentFault) -> Reply {
     match fault {
         ContentFault::BareCrOrLf => Reply::new(
@@ -478,6 +533,11 @@ const fn local_reply(fault: LocalFault) -> Reply {
             Code::LOCAL_ERROR_451,
             EnhancedCode::SYSTEM_4_3_0,
             "Message could not be stored: try again later",
+        ),
+        LocalFault::MemoryShort => Reply::new(
+            Code::INSUFFICIENT_452,
+            EnhancedCode::NOT_ACCEPTING_4_3_2,
+            "Out of memory: try again later",
         ),
         LocalFault::Draining => Reply::new(
             Code::UNAVAILABLE_421,
@@ -525,7 +585,12 @@ mod tests {
             Fault::Auth(AuthFault::Sasl(SaslFailure::Credentials)),
             Fault::Auth(AuthFault::FailuresOfAddress),
             Fault::Auth(AuthFault::Busy),
+            Fault::Policy(PolicyFault::SenderDenied),
             Fault::Bound(BoundFault::Time),
+            Fault::Bound(BoundFault::Throttle(Over::ConnectionsOfNetwork)),
+            Fault::Bound(BoundFault::Throttle(Over::MessagesOfUser)),
+            Fault::Bound(BoundFault::Throttle(Over::RecipientsOfAddress)),
+            Fault::Local(LocalFault::MemoryShort),
             Fault::Content(ContentFault::TooManyHops),
             Fault::Local(LocalFault::StorageFull),
         ];

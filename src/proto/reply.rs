@@ -33,6 +33,8 @@ impl Code {
     pub const START_CONTENT_354: Self = Self(*b"354");
     /// Service not available, closing; may answer any command (RFC 5321 §3.8).
     pub const UNAVAILABLE_421: Self = Self(*b"421");
+    /// Mailbox unavailable for now, for reasons of policy among others (RFC 5321 §4.2.3).
+    pub const BUSY_450: Self = Self(*b"450");
     /// Local error in processing (RFC 5321 §4.2.3).
     pub const LOCAL_ERROR_451: Self = Self(*b"451");
     /// Insufficient system storage, and too many recipients (RFC 5321 §4.5.3.1.10).

@@ -54,6 +54,7 @@ mod envelope;
 mod event;
 mod greeting;
 mod handshake;
+mod offer;
 mod policy;
 mod queue;
 #[cfg(test)]
@@ -67,6 +68,7 @@ use crate::ids::MessageId;
 use crate::proto::command::{self, Command};
 use crate::proto::data::DataDecoder;
 use crate::proto::enhanced::EnhancedCode;
+use crate::proto::ext::Offer;
 use crate::proto::fault::{BoundFault, Fault, LocalFault, SyntaxFault};
 use crate::proto::line::{Found, LineAssembler};
 use crate::proto::reply::{self, Code, Reply};
@@ -75,7 +77,7 @@ use crate::span::Span;
 use self::authentication::Authentication;
 pub use self::content::ContentFacts;
 use self::envelope::Envelope;
-pub use self::envelope::{EnvelopeView, Recipients};
+pub use self::envelope::{EnvelopeView, RecipientView, Recipients};
 pub use self::event::{ContentRefusal, Event, SessionFacts, Step, Stored};
 pub use self::policy::{
     Access, AuthOffer, Conditions, HeaderPolicy, Leniency, Peer, Role, ServerLimits, ServerPolicy,
@@ -128,6 +130,8 @@ pub struct ServerSession {
     serial: u64,
     phase: Phase,
     hello: Hello,
+    /// What the last EHLO listed.
+    offer: Offer,
     client_name: Box<[u8]>,
     /// `hello` and `client_name` were told by XCLIENT.
     hello_is_vouched_for: bool,
@@ -194,6 +198,7 @@ impl ServerSession {
             serial,
             phase: Phase::Command,
             hello: Hello::None,
+            offer: Offer::NOTHING,
             client_name: Box::default(),
             hello_is_vouched_for: false,
             user: None,
@@ -366,15 +371,15 @@ impl ServerSession {
         if self.phase == Phase::Denied {
             return self.execute_denied(line);
         }
-        let done = match command::parse(line) {
+        let done = match command::parse(line, &self.grammar()) {
             Err(fault) => {
                 self.envelope.note_refusal(fault);
                 Err(fault)
             }
-            Ok(Command::Ehlo(name)) => self.ehlo(name.of(line)),
+            Ok(Command::Ehlo(name)) => self.ehlo(conditions, name.of(line)),
             Ok(Command::Helo(name)) => self.helo(name.of(line)),
             Ok(Command::Mail(mail)) => self.mail(conditions, line, mail),
-            Ok(Command::Rcpt(path)) => self.rcpt(line, path),
+            Ok(Command::Rcpt(rcpt)) => self.rcpt(conditions, line, rcpt),
             Ok(Command::Data) => match self.data(conditions) {
                 Ok(()) => return Some(Event::MessageBegin),
                 Err(fault) => Err(fault),
