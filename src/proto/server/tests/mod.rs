@@ -1,6 +1,8 @@
 //! The session against transcripts, at every cut, and at the ends of its bounds.
 
 mod bounds;
+mod identity;
+mod patience;
 mod random;
 mod script;
 
@@ -23,10 +25,21 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    access_denied,
+    access_denied_tls,
+    access_not_allowed,
     addresses,
+    authentication,
+    authentication_blocked,
+    authentication_failed,
+    authentication_login,
     authentication_needed,
+    authentication_scram,
+    authentication_tls,
     bad_commands,
     bare_line_ends,
+    certificates,
+    certificates_unlisted,
     closing,
     content,
     delivery_times,
@@ -34,6 +47,7 @@ transcripts! {
     dsn,
     eight_bit,
     end_of_input,
+    implicit_tls,
     lenient_paths,
     limits,
     memory,
@@ -45,7 +59,16 @@ transcripts! {
     relay_tricks,
     simple,
     smtputf8,
+    starttls,
+    starttls_after_message,
+    starttls_not_offered,
     storage,
     strict_paths,
     timeouts,
+    tls_forgets_user,
+    tls_required,
+    xclient,
+    xclient_certificate,
+    xclient_denied,
+    xclient_login,
 }
