@@ -76,7 +76,7 @@ pub enum SyntaxFault {
 pub enum SequenceFault {
     /// MAIL before EHLO or HELO.
     HelloMissing,
-    /// A command that needs TLS before STARTTLS, where that is required.
+    /// MAIL or AUTH before STARTTLS, where that is required.
     TlsMissing,
     /// MAIL before AUTH, where that is required.
     AuthMissing,
@@ -434,31 +434,6 @@ const fn bound_reply(fault: BoundFault) -> Reply {
     }
 }
 
-/// Connections are told so in their greeting, the rest in answer to MAIL and RCPT.
-const fn throttle_reply(over: Over) -> Reply {
-    let (code, text) = match over {
-        Over::ConnectionsOfAddress => {
-            (Code::UNAVAILABLE_421, "Too many connections from your address: close some first")
-        }
-        Over::ConnectionsOfNetwork => {
-            (Code::UNAVAILABLE_421, "Too many connections from your network: close some first")
-        }
-        Over::MessagesOfAddress => {
-            (Code::BUSY_450, "Too many messages from your address in a minute: try again later")
-        }
-        Over::MessagesOfUser => {
-            (Code::BUSY_450, "Too many messages from your user in a minute: try again later")
-        }
-        Over::RecipientsOfAddress => {
-            (Code::INSUFFICIENT_452, "Too many recipients from your address in a minute: try later")
-        }
-        Over::RecipientsOfUser => {
-            (Code::INSUFFICIENT_452, "Too many recipients from your user in a minute: try later")
-        }
-    };
-    Reply::new(code, EnhancedCode::POLICY_4_7_0, text)
-}
-
 /// RFC 4954 §4 and §6.
 const fn auth_reply(fault: AuthFault) -> Reply {
     let (code, enhanced, text) = match fault {
@@ -525,6 +500,31 @@ const fn sasl_reply(failure: SaslFailure) -> Reply {
         }
     };
     Reply::new(Code::CREDENTIALS_535, EnhancedCode::CREDENTIALS_5_7_8, text)
+}
+
+/// Connections are told so in their greeting, the rest in answer to MAIL and RCPT.
+const fn throttle_reply(over: Over) -> Reply {
+    let (code, text) = match over {
+        Over::ConnectionsOfAddress => {
+            (Code::UNAVAILABLE_421, "Too many connections from your address: close some first")
+        }
+        Over::ConnectionsOfNetwork => {
+            (Code::UNAVAILABLE_421, "Too many connections from your network: close some first")
+        }
+        Over::MessagesOfAddress => {
+            (Code::BUSY_450, "Too many messages from your address in a minute: try again later")
+        }
+        Over::MessagesOfUser => {
+            (Code::BUSY_450, "Too many messages from your user in a minute: try again later")
+        }
+        Over::RecipientsOfAddress => {
+            (Code::INSUFFICIENT_452, "Too many recipients from your address in a minute: try later")
+        }
+        Over::RecipientsOfUser => {
+            (Code::INSUFFICIENT_452, "Too many recipients from your user in a minute: try later")
+        }
+    };
+    Reply::new(code, EnhancedCode::POLICY_4_7_0, text)
 }
 
 const fn content_reply(fault: ContentFault) -> Reply {
@@ -625,6 +625,7 @@ mod tests {
             Fault::Auth(AuthFault::Sasl(SaslFailure::Credentials)),
             Fault::Auth(AuthFault::FailuresOfAddress),
             Fault::Auth(AuthFault::Busy),
+            Fault::Policy(PolicyFault::SenderDenied),
             Fault::Bound(BoundFault::Time),
             Fault::Bound(BoundFault::Throttle(Over::ConnectionsOfNetwork)),
             Fault::Bound(BoundFault::Throttle(Over::MessagesOfUser)),
