@@ -55,7 +55,7 @@
 //! | 5929 | channel binding `tls-server-end-point` (§4) | `sasl` | yes; not `tls-unique` |
 //! | 5929 | `tls-server-end-point` (§4) | `io::tls` | yes; `tls-unique` is not offered |
 //! | 6152 | 8BITMIME | `parameters`, `server`, `client` | yes; nothing is converted to 7 bits |
-//! | 6409 | submission: leave for a sender (§6.1), fields added (§8.2, §8.3) | `server`, `data` | partial |
+//! | 6409 | submission: senders (§6.1), fields added (§8.2, §8.3) | `server`, `data` | partial |
 //! | 5929 | `tls-server-end-point` (§4) | `sasl`, `io::tls` | yes; not `tls-unique` |
 //! | 6152 | 8BITMIME | `command`, `server`, `client` | yes; nothing is converted to 7 bits |
 //! | 6522 | multipart/report | `dsn` | yes |

@@ -1,4 +1,4 @@
-//! DATA and BDAT, the content behind them, its end, and the `Received:` field that is put before it.
+//! DATA and BDAT, the content behind them, its end, and the `Received:` field that goes before it.
 //!
 //! # Chunks
 //! The bytes of a chunk follow its command whatever the reply, so a chunk that is refused is

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod contents;
+mod escapes;
 mod identity;
 mod patience;
 mod random;
