@@ -39,6 +39,9 @@ pub enum Command {
         /// Configuration file; without it the embedded default is printed
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Print the stored passwords too, so that the print can be used as a configuration
+        #[arg(long)]
+        with_passwords: bool,
     },
     /// Read a spool offline; nothing is changed
     Spool {
@@ -94,7 +97,7 @@ mod tests {
         };
         assert_eq!(serve.expect("good"), expected);
         let check = parse("ringpost check").expect("good");
-        assert_eq!(check, Command::Check { config: None });
+        assert_eq!(check, Command::Check { config: None, with_passwords: false });
         for line in ["ringpost", "ringpost serve --confg a", "ringpost serve --route http://a"] {
             let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -14,10 +14,10 @@ use clap::Parser;
 
 use ringpost::admin::{Admin, Monitored, ShardView, Signal};
 use ringpost::cli::{Cli, Command, SpoolCommand, ready_line};
-use ringpost::config::{Config, Destination, HostFacts};
+use ringpost::config::{Config, Destination, HostFacts, Passwords};
 use ringpost::counters::PublishedCounters;
 use ringpost::io::time;
-use ringpost::serve::{ServeError, Shards};
+use ringpost::serve::{Reception, ServeError, Shards};
 use ringpost::spool_tool::{self, Report};
 use ringpost::{host_check, log};
 
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Command::Serve { config, route, log } => {
             serve(config.as_deref(), route.as_ref(), log.as_deref())
         }
-        Command::Check { config } => check(config.as_deref()),
+        Command::Check { config, with_passwords } => check(config.as_deref(), with_passwords),
         Command::Spool { command: SpoolCommand::Verify { directory } } => {
             report_spool(&directory, Report::Verify)
         }
@@ -62,12 +62,21 @@ fn refuse(lines: impl IntoIterator<Item = impl std::fmt::Display>) -> ExitCode {
     ExitCode::from(UNUSABLE)
 }
 
-fn check(path: Option<&Path>) -> ExitCode {
+fn check(path: Option<&Path>, with_passwords: bool) -> ExitCode {
     let config = match Config::load(path, &HostFacts::probe()) {
         Ok(config) => config,
         Err(error) => return refuse(error.to_string().lines()),
     };
-    match config.to_toml() {
+    let offers = match Reception::new().and_then(|reception| Ok(reception.offers(&config)?)) {
+        Ok(offers) => offers,
+        Err(error) => return refuse([error]),
+    };
+    for warning in offers.warnings {
+        // With standard error closed there is nobody left to tell.
+        let _ = writeln!(io::stderr(), "ringpost: warning: {warning}");
+    }
+    let passwords = if with_passwords { Passwords::Shown } else { Passwords::Hidden };
+    match config.to_toml(passwords) {
         Ok(text) => match io::stdout().write_all(text.as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
@@ -102,6 +111,16 @@ fn serve(path: Option<&Path>, route: Option<&Destination>, level: Option<&str>) 
         Ok(host) => host,
         Err(complaints) => return refuse(complaints),
     };
+    let reception = match Reception::new() {
+        Ok(reception) => reception,
+        Err(error) => return fail(&error),
+    };
+    // A file that cannot be used makes the configuration one that will not do.
+    let offers = match reception.offers(&config) {
+        Ok(offers) => offers,
+        Err(error) => return refuse([error]),
+    };
+    warn(&offers.warnings);
     let cpus = config.shards.cpus.as_slice();
     let shards: Vec<_> = cpus
         .iter()
@@ -119,30 +138,20 @@ fn serve(path: Option<&Path>, route: Option<&Destination>, level: Option<&str>) 
         Ok(admin) => admin,
         Err(complaint) => return refuse([complaint]),
     };
-    if !config.admin.address.ip().is_loopback() {
-        tracing::warn!(
-            address = %admin.address(),
-            "the admin server has no password and can be reached from outside this host"
-        );
-    }
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        hostname = %config.hostname,
-        cpus = %config.shards.cpus,
-        spool = %config.spool.path.display(),
-        "starting"
-    );
+    say_start(&config, admin.address());
     let published: Vec<_> = shards.into_iter().map(|shard| shard.counters).collect();
     // A shard that ends by itself takes the others with it, in good order.
     let ended = move || {
         // If nobody listens any more the process is ending already.
         let _ = signal_sender.send(Signal::Stop);
     };
-    let shards = match Shards::start(&config, &host.listener_addresses, &published, ended) {
+    let addresses = &host.listener_addresses;
+    let shards = Shards::start(&config, reception, offers.listeners, addresses, &published, ended);
+    let shards = match shards {
         Ok(shards) => shards,
         Err(error) => return fail(&error),
     };
-    say_ready(&host.listener_addresses, admin.address());
+    say_ready(addresses, admin.address());
     wait(&signals, path, route, config, &shards);
     tracing::info!("stopping");
     let stopped = shards.stop();
@@ -153,6 +162,28 @@ fn serve(path: Option<&Path>, route: Option<&Destination>, level: Option<&str>) 
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+fn say_start(config: &Config, admin: SocketAddr) {
+    if !config.admin.address.ip().is_loopback() {
+        tracing::warn!(
+            address = %admin,
+            "the admin server has no password and can be reached from outside this host"
+        );
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        hostname = %config.hostname,
+        cpus = %config.shards.cpus,
+        spool = %config.spool.path.display(),
+        "starting"
+    );
 }
 
 /// The line that tells whoever started the server that it can be used.
@@ -181,17 +212,19 @@ fn wait(
         match signal {
             Signal::Stop => return,
             Signal::Reload => match load(path, route) {
-                Ok(read) if read == config => tracing::info!("the configuration is unchanged"),
+                // Certificates are renewed in files that keep their names.
+                Ok(read) if read == config && config.tls.is_none() => {
+                    tracing::info!("the configuration is unchanged");
+                }
                 Ok(read) => match shards.reload(&config, &read) {
-                    Ok(()) => {
+                    Ok(warnings) => {
+                        warn(&warnings);
                         tracing::info!("the new configuration is in use");
                         config = read;
                     }
-                    Err(sections) => tracing::error!(
-                        "the configuration is refused, the old one stays: {} cannot change while \
-                         the server runs; restart to use it",
-                        sections.join(", ")
-                    ),
+                    Err(error) => {
+                        tracing::error!("the configuration is refused, the old one stays: {error}");
+                    }
                 },
                 Err(errors) => {
                     for error in errors {

@@ -6,7 +6,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use rustix::system::uname;
+use rustix::system::{sysinfo, uname};
 use rustix::thread::{CpuSet, sched_getaffinity};
 
 use super::values::CpuList;
@@ -28,6 +28,8 @@ pub struct HostFacts {
     pub cpus_allowed: CpuList,
     /// The name servers of `/etc/resolv.conf`.
     pub dns_servers: Vec<SocketAddr>,
+    /// Memory that this process may use: the host's, or less where a control group says so.
+    pub memory_bytes: u64,
 }
 
 impl HostFacts {
@@ -45,8 +47,17 @@ impl HostFacts {
             cpus_present,
             cpus_allowed,
             dns_servers: servers_of_resolv_conf(&String::from_utf8_lossy(&resolv_conf)),
+            memory_bytes: memory_bytes(),
         }
     }
+}
+
+/// Memory of the host.
+fn memory_bytes() -> u64 {
+    let info = sysinfo();
+    #[allow(clippy::useless_conversion, reason = "it is a u64 on some machines only")]
+    let total = u64::from(info.totalram);
+    total.saturating_mul(u64::from(info.mem_unit))
 }
 
 fn cpus_of(set: &CpuSet) -> Vec<u16> {

@@ -7,3 +7,4 @@ pub mod listen;
 pub mod ring;
 pub mod store;
 pub mod time;
+pub mod tls;

@@ -23,10 +23,19 @@ pub fn wall() -> WallTime {
 /// # Errors
 /// `ENOSYS` where a sandbox forbids `getrandom(2)`.
 pub fn seed() -> io::Result<u64> {
-    let mut bytes = [0; 8];
+    random_bytes().map(u64::from_ne_bytes)
+}
+
+/// As many random bytes from the kernel.
+///
+/// # Errors
+/// As [`seed`].
+pub fn random_bytes<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
+    const { assert!(COUNT <= 256, "the kernel may cut longer requests short") }
+    let mut bytes = [0; COUNT];
     // A request of up to 256 bytes is never cut short once the pool is ready (getrandom(2)).
     getrandom(&mut bytes, GetRandomFlags::empty())?;
-    Ok(u64::from_ne_bytes(bytes))
+    Ok(bytes)
 }
 
 /// Times before the epoch, which only a clock that was never set shows, count as the epoch.

@@ -91,7 +91,7 @@ struct Listener {
 
 impl Listener {
     fn new(key: ListenerKey, reload: ListenerReload) -> Self {
-        let ListenerReload { policy, connections_max } = reload;
+        let ListenerReload { policy, connections_max, .. } = reload;
         Self { key: Some(key), policy: Rc::new(policy), connections_max, connections: 0 }
     }
 

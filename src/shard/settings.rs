@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::ids::ShardId;
 use crate::io::dns::ResolverSettings;
+use crate::io::tls::ServerTls;
+use crate::network::Network;
 use crate::proto::client::ClientSettings;
 use crate::proto::server::ServerPolicy;
 use crate::queue::QueueSettings;
@@ -61,6 +63,10 @@ pub struct ListenerReload {
     pub policy: ServerPolicy,
     /// Connections at a time.
     pub connections_max: usize,
+    /// What protects its sessions, where `policy.tls` offers that.
+    pub tls: Option<ServerTls>,
+    /// Proxies, whose connections begin with a header of the PROXY protocol.
+    pub proxy_from: Vec<Network>,
 }
 
 /// What a running shard can be told to change.
