@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::bench::KeyKind;
 use crate::cpus::CpuList;
 use crate::source::{self, Pattern};
+use crate::tls::TlsMode;
 
 /// Load generator for SMTP servers.
 ///
@@ -59,6 +61,12 @@ pub(crate) struct SourceArgs {
     /// reply.
     #[arg(long, conflicts_with = "no_pipelining")]
     pub(crate) run_ahead: bool,
+    /// Protect the connections; certificates are not checked.
+    #[arg(long, value_enum, default_value_t = TlsMode::None)]
+    pub(crate) tls: TlsMode,
+    /// Make a full TLS handshake on each connection.
+    #[arg(long)]
+    pub(crate) no_resumption: bool,
     /// Recipients of a message.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) recipients: u32,
@@ -166,8 +174,10 @@ pub(crate) enum ScenarioArg {
     Accept,
     /// Mail in and out again.
     Relay,
-    /// Memory with many idle connections.
+    /// Memory and CPU with many idle connections.
     Idle,
+    /// What TLS handshakes cost the sessions beside them.
+    Handshakes,
 }
 
 /// A server to compare with.
@@ -216,6 +226,18 @@ pub(crate) struct BenchArgs {
     /// Connections of the idle scenario.
     #[arg(long, default_value_t = 1_000)]
     pub(crate) idle_connections: u32,
+    /// Protect the connections; with `idle` only `implicit` makes a difference.
+    #[arg(long, value_enum, default_value_t = TlsMode::None)]
+    pub(crate) tls: TlsMode,
+    /// The key of the server's certificate.
+    #[arg(long, value_enum, default_value_t = KeyKind::Ecdsa)]
+    pub(crate) tls_key: KeyKind,
+    /// Make a full TLS handshake on each connection.
+    #[arg(long)]
+    pub(crate) no_resumption: bool,
+    /// Messages a second that are sent beside the handshakes.
+    #[arg(long, default_value = "1000", value_parser = rate)]
+    pub(crate) handshake_message_rate: f64,
     /// CPUs of the server.
     #[arg(long, default_value = "0")]
     pub(crate) server_cpus: CpuList,

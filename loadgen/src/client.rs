@@ -27,6 +27,7 @@ use crate::reply::{Code, ReplyLine};
 pub(crate) enum Stage {
     Greeting,
     Hello,
+    StartTls,
     Reset,
     Mail,
     Recipient,
@@ -41,6 +42,7 @@ impl Stage {
         match self {
             Self::Greeting => "greeting",
             Self::Hello => "EHLO",
+            Self::StartTls => "STARTTLS",
             Self::Reset => "RSET",
             Self::Mail => "MAIL",
             Self::Recipient => "RCPT",
@@ -67,6 +69,9 @@ pub(crate) enum Event {
     None,
     /// The greeting and EHLO are done: messages may begin.
     Ready,
+    /// STARTTLS was accepted: the caller protects the connection and then calls
+    /// [`ClientSession::protected`].
+    StartTls,
     /// The server waits for the content: the caller queues it and its end, then calls
     /// [`ClientSession::content_queued`].
     SendContent,
@@ -91,6 +96,8 @@ pub(crate) struct ClientSettings {
     pub(crate) name: String,
     /// Use PIPELINING where it is offered.
     pub(crate) pipelining: bool,
+    /// Say STARTTLS before anything else; a server that does not offer it is of no use then.
+    pub(crate) starttls: bool,
 }
 
 /// One session; [`ClientSession::reset`] makes it ready for the next connection.
@@ -103,6 +110,8 @@ pub(crate) struct ClientSession {
     unsaid: Vec<u8>,
     unsaid_from: usize,
     offers_pipelining: bool,
+    offers_starttls: bool,
+    is_protected: bool,
     /// EHLO was refused, HELO is the last attempt.
     said_helo: bool,
     /// A refused transaction may have left a sender behind in the server.
@@ -121,6 +130,8 @@ impl ClientSession {
             unsaid: Vec::new(),
             unsaid_from: 0,
             offers_pipelining: false,
+            offers_starttls: false,
+            is_protected: false,
             said_helo: false,
             needs_reset: false,
             recipients_accepted: 0,
@@ -135,12 +146,25 @@ impl ClientSession {
     pub(crate) fn reset(&mut self) {
         self.awaited.clear();
         self.awaited.push_back(Stage::Greeting);
-        self.offers_pipelining = false;
+        self.forget_extensions();
+        self.is_protected = false;
         self.said_helo = false;
         self.needs_reset = false;
         self.unsaid.clear();
         self.unsaid_from = 0;
         self.forget_replies();
+    }
+
+    /// The connection is protected: the session begins anew with EHLO (RFC 3207 §4.2).
+    pub(crate) fn protected(&mut self, out: &mut Vec<u8>) {
+        self.forget_extensions();
+        self.is_protected = true;
+        self.say_hello("EHLO", out);
+    }
+
+    fn forget_extensions(&mut self) {
+        self.offers_pipelining = false;
+        self.offers_starttls = false;
     }
 
     /// Whether commands may run ahead of replies on this connection.
@@ -232,6 +256,15 @@ impl ClientSession {
     fn handle_reply(&mut self, stage: Stage, code: Code, out: &mut Vec<u8>) -> Event {
         match stage {
             Stage::Greeting if code.is_positive() => self.say_hello("EHLO", out),
+            Stage::Hello if code.is_positive() && self.settings.starttls && !self.is_protected => {
+                if !self.offers_starttls {
+                    return Event::Unwelcome { stage: Stage::StartTls, code: NOT_IMPLEMENTED };
+                }
+                out.extend_from_slice(b"STARTTLS\r\n");
+                self.awaited.push_back(Stage::StartTls);
+            }
+            Stage::StartTls if code.is_positive() => return Event::StartTls,
+            Stage::StartTls => return Event::Unwelcome { stage, code },
             Stage::Hello if code.is_positive() => return Event::Ready,
             // RFC 5321 §4.1.4: a server that knows no EHLO is greeted with HELO. A second refusal
             // is final.
@@ -333,11 +366,15 @@ impl ClientSession {
     fn take_extension(&mut self, text: &[u8]) {
         let keyword = text.split(|byte| *byte == b' ').next().unwrap_or_default();
         self.offers_pipelining |= keyword.eq_ignore_ascii_case(b"PIPELINING");
+        self.offers_starttls |= keyword.eq_ignore_ascii_case(b"STARTTLS");
     }
 }
 
 /// RFC 5321 §3.8: service not available, closing transmission channel.
 const SHUTTING_DOWN: Code = Code(421);
+
+/// What a server would say to a command that it does not offer (RFC 5321 §4.2.4).
+const NOT_IMPLEMENTED: Code = Code(502);
 
 #[cfg(test)]
 mod tests {
@@ -351,7 +388,7 @@ mod tests {
 
     impl Talk {
         fn new(pipelining: bool) -> Self {
-            let settings = ClientSettings { name: "me".to_owned(), pipelining };
+            let settings = ClientSettings { name: "me".to_owned(), pipelining, starttls: false };
             Self { session: ClientSession::new(settings), out: Vec::new() }
         }
 
@@ -474,6 +511,26 @@ mod tests {
         assert_eq!(talk.hear("250 ok\r\n250 ok\r\n550 no\r\n"), Event::None);
         assert_eq!(talk.hear("550 no\r\n"), refused(Stage::Recipient, 550));
         assert!(!talk.said().contains("DATA"));
+    }
+
+    #[test]
+    fn starttls_comes_before_all_else() {
+        let mut talk = Talk::new(true);
+        talk.session.settings.starttls = true;
+        assert_eq!(
+            talk.hear("220 hi\r\n250-you\r\n250-PIPELINING\r\n250 STARTTLS\r\n"),
+            Event::None
+        );
+        assert_eq!(talk.said(), "EHLO me\r\nSTARTTLS\r\n");
+        assert_eq!(talk.hear("220 go\r\n"), Event::StartTls);
+        talk.session.protected(&mut talk.out);
+        assert_eq!(talk.said(), "EHLO me\r\n");
+        assert_eq!(talk.hear("250 you\r\n"), Event::Ready);
+        assert!(!talk.session.pipelines(), "what was offered before TLS is forgotten");
+        let mut talk = Talk::new(true);
+        talk.session.settings.starttls = true;
+        let unwelcome = Event::Unwelcome { stage: Stage::StartTls, code: Code(502) };
+        assert_eq!(talk.hear("220 hi\r\n250 you\r\n"), unwelcome);
     }
 
     #[test]

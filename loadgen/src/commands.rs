@@ -14,6 +14,7 @@ use crate::server::{RefuseAt, ServerPolicy};
 use crate::sink::{Sink, SinkSettings};
 use crate::source::{self, Envelopes, Source, SourceSettings};
 use crate::stop::Stop;
+use crate::tls::{TlsClient, TlsMode};
 
 /// Messages of a source that was told neither a number nor a time.
 const MESSAGES_DEFAULT: u64 = 10_000;
@@ -59,7 +60,13 @@ fn source_settings(args: SourceArgs) -> io::Result<SourceSettings> {
         time: args.seconds.map(|seconds| duration(seconds, 1.0)).transpose()?,
         size_bytes: args.size,
         messages_per_connection: args.messages_per_connection,
-        client: ClientSettings { name: args.ehlo, pipelining: !args.no_pipelining },
+        client: ClientSettings {
+            name: args.ehlo,
+            pipelining: !args.no_pipelining,
+            starttls: args.tls == TlsMode::Starttls,
+        },
+        tls: args.tls,
+        tls_client: TlsClient::new(net::host_of(&args.target), !args.no_resumption)?,
         run_ahead: args.run_ahead,
         envelopes: Envelopes {
             from: args.from,

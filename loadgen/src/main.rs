@@ -22,6 +22,7 @@ mod source;
 mod stamp;
 mod stats;
 mod stop;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -47,6 +47,15 @@ pub(crate) fn resolve(target: &str) -> io::Result<SocketAddr> {
     found.ok_or_else(|| io::Error::other(format!("`{target}` has no address")))
 }
 
+/// The host in `target`, `HOST:PORT` or `HOST`, without the brackets of an IPv6 address.
+pub(crate) fn host_of(target: &str) -> &str {
+    let host = match target.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        Some(_) | None => target,
+    };
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
 /// Raises the soft limit of open files to the hard one: each connection is a file.
 ///
 /// # Errors
@@ -75,6 +84,10 @@ mod tests {
         assert_eq!(resolve("127.0.0.1").unwrap().port(), 25);
         assert_eq!(resolve("[::1]:26").unwrap().to_string(), "[::1]:26");
         assert!(resolve("no such host").is_err());
+        for target in ["mx.example:25", "mx.example"] {
+            assert_eq!(host_of(target), "mx.example");
+        }
+        assert_eq!(host_of("[::1]:26"), "::1");
     }
 
     #[test]

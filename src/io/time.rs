@@ -26,13 +26,13 @@ pub fn seed() -> io::Result<u64> {
     random_bytes().map(u64::from_ne_bytes)
 }
 
-/// As many random bytes from the kernel.
+/// Random bytes from the kernel, for secrets and salts.
 ///
 /// # Errors
 /// As [`seed`].
-pub fn random_bytes<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
-    const { assert!(COUNT <= 256, "the kernel may cut longer requests short") }
-    let mut bytes = [0; COUNT];
+pub fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
+    const { assert!(N <= 256, "more may come cut short") };
+    let mut bytes = [0; N];
     // A request of up to 256 bytes is never cut short once the pool is ready (getrandom(2)).
     getrandom(&mut bytes, GetRandomFlags::empty())?;
     Ok(bytes)

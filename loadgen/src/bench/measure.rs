@@ -1,14 +1,16 @@
 //! One run of one scenario with one server: from a fresh directory to figures.
 
-use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 
-use super::server::{Duty, Server};
+use super::certificate::CertificateFiles;
+use super::handshakes::{self, HandshakeRun, Storm};
+use super::server::{Duty, Protection, Server};
 use super::{postfix, ringpost};
 use crate::client::ClientSettings;
 use crate::cpus::{CpuList, Pinned};
@@ -19,6 +21,7 @@ use crate::sink::{Sink, SinkSettings};
 use crate::source::{self, Envelopes, Source, SourceReport, SourceSettings};
 use crate::stats::Percentiles;
 use crate::stop::Stop;
+use crate::tls::{TlsClient, TlsMode};
 
 /// How often the bench looks whether its parts are done.
 const GLANCE: Duration = Duration::from_millis(5);
@@ -35,6 +38,9 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// Time for a server to come to rest before and after the idle connections.
 const REST: Duration = Duration::from_secs(1);
 
+/// As many rests show what idle connections cost.
+const IDLE_RESTS: u32 = 5;
+
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -47,6 +53,8 @@ pub(super) enum Scenario {
     Relay,
     /// Hold connections that say nothing.
     Idle,
+    /// Take mail at a steady rate beside handshakes of TLS.
+    Handshakes,
 }
 
 /// Whom it is measured on.
@@ -78,6 +86,11 @@ pub(super) struct Plan {
     pub(super) idle_connections: u32,
     pub(super) server_cpus: CpuList,
     pub(super) generator_cpus: CpuList,
+    /// Protection of the connections, what the server shows, and the client's side of it.
+    pub(super) tls: TlsMode,
+    pub(super) certificate: CertificateFiles,
+    pub(super) tls_client: TlsClient,
+    pub(super) handshake_message_rate: f64,
     pub(super) stop: Stop,
 }
 
@@ -103,6 +116,10 @@ pub(super) struct IdleRun {
     /// Proportional set size of all the server's processes without and with the connections.
     pub(super) memory_before_bytes: u64,
     pub(super) memory_bytes: u64,
+    /// User and system time of the server for opening one connection, up to its greeting.
+    pub(super) cpu_us_per_connection: f64,
+    /// Of one CPU while all connections say nothing.
+    pub(super) cpu_idle_percent: f64,
 }
 
 impl Plan {
@@ -158,18 +175,66 @@ impl Plan {
         let server = self.start(subject, directory, duty)?;
         self.rest()?;
         let memory_before_bytes = server.tree().memory_bytes()?;
+        let tls = (self.tls == TlsMode::Implicit).then_some(&self.tls_client);
         let mut open = Vec::new();
+        let cpu_before = server.tree().cpu_time()?;
         for number in 1..=self.idle_connections {
             self.check_stop()?;
-            let greeted = greeted_connection(server.address()).map_err(|error| {
+            let greeted = handshakes::greeted(server.address(), tls).map_err(|error| {
                 let name = subject.name();
                 io::Error::other(format!("{name} did not greet connection {number}: {error}"))
             })?;
             open.push(greeted);
         }
+        let cpu_opening = server.tree().cpu_time()?.saturating_sub(cpu_before);
         self.rest()?;
+        let (cpu_before, begin) = (server.tree().cpu_time()?, Instant::now());
+        for _ in 0..IDLE_RESTS {
+            self.rest()?;
+        }
+        let cpu_idle = server.tree().cpu_time()?.saturating_sub(cpu_before);
         let memory_bytes = server.tree().memory_bytes()?;
-        Ok(IdleRun { connections: self.idle_connections, memory_before_bytes, memory_bytes })
+        let opened = f64::from(self.idle_connections.max(1));
+        Ok(IdleRun {
+            connections: self.idle_connections,
+            memory_before_bytes,
+            memory_bytes,
+            cpu_us_per_connection: cpu_opening.as_secs_f64() * 1e6 / opened,
+            cpu_idle_percent: cpu_idle.as_secs_f64() * 100.0 / begin.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Mail at a steady rate to a fresh server, alone and beside handshakes.
+    ///
+    /// # Errors
+    /// The server does not start or takes no mail.
+    pub(super) fn run_handshakes(
+        &self,
+        subject: &Subject,
+        directory: &Path,
+    ) -> io::Result<HandshakeRun> {
+        let silent = net::listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), false)?;
+        let duty = Duty::Hold { next_hop: silent.local_addr()? };
+        let protection = Protection {
+            mode: TlsMode::None,
+            second_listener: true,
+            files: self.certificate.clone(),
+        };
+        let server = self.start_with(subject, directory, duty, &protection)?;
+        let second = server.implicit_tls_address();
+        let second = second.ok_or_else(|| io::Error::other("the server has no second listener"))?;
+        self.send(&*server, Scenario::Handshakes, Some(self.warm_up))?;
+        let (alone, _) = self.send(&*server, Scenario::Handshakes, None)?;
+        let storm = Storm::begin(second, &self.tls_client)?;
+        let (beside, _) = self.send(&*server, Scenario::Handshakes, None)?;
+        let (handshakes_per_second, handshakes_failed) = storm.end()?;
+        Ok(HandshakeRun {
+            message_rate: self.handshake_message_rate,
+            latency_alone: alone.message,
+            latency_beside: beside.message,
+            handshakes_per_second,
+            handshakes_failed,
+        })
     }
 
     fn start(
@@ -178,16 +243,28 @@ impl Plan {
         directory: &Path,
         duty: Duty,
     ) -> io::Result<Box<dyn Server>> {
+        let files = self.certificate.clone();
+        let protection = Protection { mode: self.tls, second_listener: false, files };
+        self.start_with(subject, directory, duty, &protection)
+    }
+
+    fn start_with(
+        &self,
+        subject: &Subject,
+        directory: &Path,
+        duty: Duty,
+        protection: &Protection,
+    ) -> io::Result<Box<dyn Server>> {
         self.check_stop()?;
         // The server and all that it starts inherit this.
         let _pinned = Pinned::new(self.server_cpus.as_slice())?;
         match subject {
             Subject::Ringpost { program } => {
-                ringpost::start(program, directory, &self.server_cpus, duty)
+                ringpost::start(program, directory, &self.server_cpus, duty, protection)
             }
             Subject::Postfix => {
                 let sessions = self.connections.max(self.idle_connections);
-                postfix::start(directory, sessions, duty)
+                postfix::start(directory, sessions, duty, protection)
             }
         }
     }
@@ -199,6 +276,8 @@ impl Plan {
         scenario: Scenario,
         warm_up: Option<u64>,
     ) -> io::Result<(SourceReport, Instant)> {
+        let is_paced = scenario == Scenario::Handshakes && warm_up.is_none();
+        let tls = if scenario == Scenario::Handshakes { TlsMode::None } else { self.tls };
         let settings = SourceSettings {
             target: server.address(),
             connections: self.connections as usize,
@@ -209,10 +288,13 @@ impl Plan {
             client: ClientSettings {
                 name: "loadgen.example".to_owned(),
                 pipelining: self.pipelining,
+                starttls: tls == TlsMode::Starttls,
             },
+            tls,
+            tls_client: self.tls_client.clone(),
             run_ahead: false,
             envelopes: Envelopes::plain("sender@loadgen.example", "recipient@sink.example")?,
-            rate: None,
+            rate: is_paced.then_some(self.handshake_message_rate),
             cpus: Some(self.generator_cpus.clone()),
             timeout: REPLY_TIME_MAX,
             reconnect: false,
@@ -295,17 +377,5 @@ fn mail_run(report: &SourceReport, rate: f64, cpu: Duration, duplicates: u64) ->
         cpu_us_per_message: cpu.as_secs_f64() * 1e6 / report.accepted.max(1) as f64,
         latency: report.message,
         duplicates,
-    }
-}
-
-/// A connection whose greeting has come.
-fn greeted_connection(address: SocketAddr) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(REPLY_TIME_MAX))?;
-    let mut greeting = [0; 512];
-    match stream.read(&mut greeting)? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        read if greeting[..read].starts_with(b"220") => Ok(stream),
-        read => Err(io::Error::other(String::from_utf8_lossy(&greeting[..read]).into_owned())),
     }
 }

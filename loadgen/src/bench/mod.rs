@@ -14,6 +14,8 @@
 //! # Failures
 //! A server that does not start, or a relay that loses mail, ends the bench.
 
+mod certificate;
+mod handshakes;
 mod machine;
 mod measure;
 mod postfix;
@@ -33,8 +35,10 @@ use tempfile::TempDir;
 use crate::cli::{BenchArgs, PeerArg, ScenarioArg};
 use crate::console::{self, ProgressLine};
 use crate::stop::Stop;
+use crate::tls::TlsClient;
+pub(crate) use certificate::KeyKind;
 use measure::{MailRun, Plan, Scenario, Subject};
-use report::{BenchReport, IdleRow, MailRow, MailTable};
+use report::{BenchReport, HandshakeRow, IdleRow, MailRow, MailTable};
 
 /// Measures; whether every message arrived.
 ///
@@ -42,10 +46,13 @@ use report::{BenchReport, IdleRow, MailRow, MailTable};
 /// See the module.
 pub(crate) fn run(args: &BenchArgs) -> io::Result<bool> {
     let time = Duration::try_from_secs_f64(args.seconds).map_err(io::Error::other)?;
+    let directory = private_directory(args)?;
+    let certificate = certificate::make(args.tls_key, directory.path())?;
     let bench = Bench {
         runs: args.runs,
         subjects: subjects(args)?,
-        directory: private_directory(args)?,
+        tls_key: args.tls_key,
+        directory,
         plan: Plan {
             messages: args.messages,
             time: args.messages.is_none().then_some(time),
@@ -56,6 +63,10 @@ pub(crate) fn run(args: &BenchArgs) -> io::Result<bool> {
             idle_connections: args.idle_connections,
             server_cpus: args.server_cpus.clone(),
             generator_cpus: args.generator_cpus.clone(),
+            tls: args.tls,
+            certificate,
+            tls_client: TlsClient::new("bench.example", !args.no_resumption)?,
+            handshake_message_rate: args.handshake_message_rate,
             stop: Stop::on_signals()?,
         },
     };
@@ -74,6 +85,9 @@ pub(crate) fn run(args: &BenchArgs) -> io::Result<bool> {
         if scenario == Scenario::Idle {
             report.idle = bench.idle()?;
             say(&format!("\n{}", report::idle_text(&report.idle)));
+        } else if scenario == Scenario::Handshakes {
+            report.handshakes = bench.handshakes()?;
+            say(&format!("\n{}", report::handshakes_text(&report.handshakes)));
         } else {
             let table = bench.mail(scenario)?;
             say(&format!("\n{}", table.text()));
@@ -90,6 +104,7 @@ pub(crate) fn run(args: &BenchArgs) -> io::Result<bool> {
 struct Bench {
     runs: u32,
     subjects: Vec<Subject>,
+    tls_key: KeyKind,
     directory: TempDir,
     plan: Plan,
 }
@@ -104,7 +119,10 @@ impl Bench {
             server_cpus: self.plan.server_cpus.to_string(),
             generator_cpus: self.plan.generator_cpus.to_string(),
             mail: Vec::new(),
+            tls: self.plan.tls,
+            tls_key: self.tls_key,
             idle: Vec::new(),
+            handshakes: Vec::new(),
         })
     }
 
@@ -132,6 +150,21 @@ impl Bench {
             let directory = self.fresh_directory()?;
             let run = self.plan.run_idle(subject, directory.path())?;
             rows.push(IdleRow { server: subject.name(), run });
+        }
+        Ok(rows)
+    }
+
+    fn handshakes(&self) -> io::Result<Vec<HandshakeRow>> {
+        let mut line = ProgressLine::new(false);
+        let mut rows = Vec::new();
+        for number in 1..=self.runs {
+            for subject in &self.subjects {
+                let (name, total) = (subject.name(), self.runs);
+                line.show(&format!("handshakes: run {number} of {total}, {name}"));
+                let directory = self.fresh_directory()?;
+                let run = self.plan.run_handshakes(subject, directory.path())?;
+                rows.push(HandshakeRow { server: name, run });
+            }
         }
         Ok(rows)
     }
@@ -193,6 +226,7 @@ fn scenarios(args: &BenchArgs) -> Vec<Scenario> {
             }
             ScenarioArg::Relay => scenarios.push(Scenario::Relay),
             ScenarioArg::Idle => scenarios.push(Scenario::Idle),
+            ScenarioArg::Handshakes => scenarios.push(Scenario::Handshakes),
         }
     }
     scenarios

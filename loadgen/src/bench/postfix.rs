@@ -17,9 +17,10 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use super::server::{Duty, STOP_TIME_MAX, Server, spawn, wait_until};
+use super::server::{Duty, Protection, STOP_TIME_MAX, Server, spawn, wait_until};
 use crate::net;
 use crate::process::Tree;
+use crate::tls::TlsMode;
 
 const PROGRAM: &str = "/usr/sbin/postfix";
 
@@ -34,7 +35,15 @@ struct Postfix {
 ///
 /// # Errors
 /// It cannot be started here.
-pub(super) fn start(directory: &Path, sessions: u32, duty: Duty) -> io::Result<Box<dyn Server>> {
+pub(super) fn start(
+    directory: &Path,
+    sessions: u32,
+    duty: Duty,
+    protection: &Protection,
+) -> io::Result<Box<dyn Server>> {
+    if protection.second_listener {
+        return Err(io::Error::other("the bench of handshakes knows Ringpost only"));
+    }
     if !Path::new(PROGRAM).exists() {
         return Err(io::Error::other("Postfix is missing; run `apt-get install postfix`"));
     }
@@ -45,8 +54,8 @@ pub(super) fn start(directory: &Path, sessions: u32, duty: Duty) -> io::Result<B
     let configuration = directory.join("postfix");
     fs::create_dir_all(&configuration)?;
     fs::create_dir_all(directory.join("queue"))?;
-    fs::write(configuration.join("main.cf"), main_cf(directory, sessions, duty))?;
-    fs::write(configuration.join("master.cf"), master_cf(address))?;
+    fs::write(configuration.join("main.cf"), main_cf(directory, sessions, duty, protection))?;
+    fs::write(configuration.join("master.cf"), master_cf(address, protection.mode))?;
     control(&configuration, "start")?;
     let pid_file = directory.join("queue/pid/master.pid");
     let text = fs::read_to_string(&pid_file)?;
@@ -71,7 +80,7 @@ fn control(configuration: &Path, verb: &str) -> io::Result<()> {
     Err(io::Error::other(format!("`postfix {verb}` failed: {messages}")))
 }
 
-fn main_cf(directory: &Path, sessions: u32, duty: Duty) -> String {
+fn main_cf(directory: &Path, sessions: u32, duty: Duty, protection: &Protection) -> String {
     let directory = directory.display();
     let next_hop = format!("[{}]:{}", duty.next_hop().ip(), duty.next_hop().port());
     let processes = sessions.max(50) + 150;
@@ -87,7 +96,6 @@ inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 smtpd_recipient_restrictions = permit_mynetworks, reject
-smtpd_tls_security_level = none
 smtp_tls_security_level = none
 relayhost = {next_hop}
 disable_dns_lookups = yes
@@ -109,17 +117,28 @@ smtp_connection_cache_on_demand = yes
 smtp_connection_cache_destinations = {next_hop}
 "
     );
+    // Writing to a String cannot fail.
+    let _ = match protection.mode {
+        TlsMode::None => writeln!(text, "smtpd_tls_security_level = none"),
+        TlsMode::Starttls | TlsMode::Implicit => writeln!(
+            text,
+            "smtpd_tls_security_level = may\nsmtpd_tls_chain_files = {} {}",
+            protection.files.key.display(),
+            protection.files.certificate.display()
+        ),
+    };
     if matches!(duty, Duty::Hold { .. }) {
-        // Writing to a String cannot fail.
         let _ = writeln!(text, "defer_transports = smtp");
     }
     text
 }
 
 /// Debian's master.cf without chroot, and without what takes no part.
-fn master_cf(address: SocketAddr) -> String {
+fn master_cf(address: SocketAddr, tls: TlsMode) -> String {
+    let wrapper = if tls == TlsMode::Implicit { " -o smtpd_tls_wrappermode=yes" } else { "" };
     format!(
-        "{address} inet n - n - - smtpd
+        "{address} inet n - n - - smtpd{wrapper}
+tlsmgr unix - - n 1000? 1 tlsmgr
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite

@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::KeyKind;
+use super::handshakes::HandshakeRun;
 use super::measure::{IdleRun, MailRun, Scenario};
 use crate::console::{grouped, rounded};
-use crate::stats::Spread;
+use crate::stats::{Percentiles, Spread};
+use crate::tls::TlsMode;
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
@@ -19,6 +22,9 @@ pub(super) struct BenchReport {
     pub(super) generator_cpus: String,
     pub(super) mail: Vec<MailTable>,
     pub(super) idle: Vec<IdleRow>,
+    pub(super) handshakes: Vec<HandshakeRow>,
+    pub(super) tls: TlsMode,
+    pub(super) tls_key: KeyKind,
 }
 
 /// Where it was measured.
@@ -45,6 +51,14 @@ pub(super) struct MailRow {
     messages_per_second: Spread,
     cpu_us_per_message: Spread,
     runs: Vec<MailRun>,
+}
+
+/// One run of one server beside handshakes.
+#[derive(Debug, Serialize)]
+pub(super) struct HandshakeRow {
+    pub(super) server: &'static str,
+    #[serde(flatten)]
+    pub(super) run: HandshakeRun,
 }
 
 /// Memory of one server.
@@ -122,6 +136,7 @@ impl MailTable {
             Scenario::AcceptSingle => "accept and hold, a connection for each message",
             Scenario::Relay => "in and out again, until the sink has all",
             Scenario::Idle => "idle connections",
+            Scenario::Handshakes => "beside handshakes",
         };
         let runs = self.rows.first().map_or(0, |row| row.runs.len());
         let mut text = format!(
@@ -147,19 +162,51 @@ impl MailTable {
 /// Memory of all servers for people.
 pub(super) fn idle_text(rows: &[IdleRow]) -> String {
     let mut text = format!(
-        "memory (proportional set size of all processes)\n  {:<10}{:>12}{:>28}",
-        "", "idle MiB", "with connections MiB"
+        "memory (proportional set size of all processes)\n  {:<10}{:>12}{:>28}{:>16}{:>16}{:>12}",
+        "", "idle MiB", "with connections MiB", "bytes of each", "CPU µs to open", "idle CPU %"
     );
     for IdleRow { server, run } in rows {
         let _ = write!(
             text,
-            "\n  {server:<10}{:>12.1}{:>28}",
+            "\n  {server:<10}{:>12.1}{:>28}{:>16}{:>16.1}{:>12.2}",
             mebibytes(run.memory_before_bytes),
             format!(
                 "{:.1} ({} connections)",
                 mebibytes(run.memory_bytes),
                 grouped(u64::from(run.connections))
             ),
+            grouped(
+                run.memory_bytes.saturating_sub(run.memory_before_bytes)
+                    / u64::from(run.connections.max(1))
+            ),
+            run.cpu_us_per_connection,
+            run.cpu_idle_percent,
+        );
+    }
+    text
+}
+
+/// Handshakes for people.
+pub(super) fn handshakes_text(rows: &[HandshakeRow]) -> String {
+    let mut text = format!(
+        "messages at a steady rate over plain connections, alone and beside TLS handshakes: \
+         latency in ms\n  {:<10}{:>11}{:>9}{:>9}{:>9}{:>13}{:>12}{:>9}{:>9}{:>9}{:>8}",
+        "", "messages/s", "p50", "p99", "max", "", "handshakes/s", "p50", "p99", "max", "failed"
+    );
+    for HandshakeRow { server, run } in rows {
+        let figures = |latency: &Option<Percentiles>| match latency {
+            Some(it) => format!("{:>9.2}{:>9.2}{:>9.2}", it.p50_ms, it.p99_ms, it.max_ms),
+            None => format!("{:>9}{:>9}{:>9}", "-", "-", "-"),
+        };
+        let _ = write!(
+            text,
+            "\n  {server:<10}{:>11.0}{}{:>13}{:>12.0}{}{:>8}",
+            run.message_rate,
+            figures(&run.latency_alone),
+            "beside",
+            run.handshakes_per_second,
+            figures(&run.latency_beside),
+            run.handshakes_failed
         );
     }
     text

@@ -11,14 +11,17 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
-use super::server::{Duty, OwnChild, Server};
+use super::certificate::CertificateFiles;
+use super::server::{Duty, OwnChild, Protection, Server};
 use crate::cpus::CpuList;
 use crate::net;
 use crate::process::Tree;
+use crate::tls::TlsMode;
 
 #[derive(Debug)]
 struct Ringpost {
     address: SocketAddr,
+    second: Option<SocketAddr>,
     child: OwnChild,
 }
 
@@ -31,21 +34,33 @@ pub(super) fn start(
     directory: &Path,
     cpus: &CpuList,
     duty: Duty,
+    protection: &Protection,
 ) -> io::Result<Box<dyn Server>> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, net::free_port()?));
+    let second = SocketAddr::from((Ipv4Addr::LOCALHOST, net::free_port()?));
+    let has_second = protection.second_listener;
     let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, net::free_port()?));
     let file = directory.join("ringpost.toml");
-    fs::write(&file, configuration(directory, cpus, address, admin, duty.next_hop()))?;
+    let mut text = configuration(directory, cpus, admin, duty.next_hop());
+    if protection.needs_certificate() {
+        let CertificateFiles { certificate, key } = &protection.files;
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n[tls]\ncertificate = {certificate:?}\nkey = {key:?}\n");
+    }
+    text.push_str(&listener(address, protection.mode));
+    if has_second {
+        text.push_str(&listener(second, TlsMode::Implicit));
+    }
+    fs::write(&file, text)?;
     let mut command = Command::new(program);
     command.arg("serve").arg("--config").arg(&file).current_dir(directory);
     let child = OwnChild::start(&mut command, &directory.join("log"), "ringpost ready:")?;
-    Ok(Box::new(Ringpost { address, child }))
+    Ok(Box::new(Ringpost { address, second: has_second.then_some(second), child }))
 }
 
 fn configuration(
     directory: &Path,
     cpus: &CpuList,
-    address: SocketAddr,
     admin: SocketAddr,
     next_hop: SocketAddr,
 ) -> String {
@@ -56,7 +71,6 @@ fn configuration(
         "hostname = \"bench.example\"\n\n\
          [shards]\ncpus = \"{cpus}\"\n\n\
          [spool]\npath = {spool:?}\n\n\
-         [[listener]]\naddress = \"{address}\"\nrelay_from = [\"127.0.0.0/8\"]\n\n\
          [[route]]\ndomains = [\"*\"]\nto = \"smtp://{next_hop}\"\n\n\
          [admin]\naddress = \"{admin}\"\n\n\
          [shutdown]\ngrace_s = 1\n",
@@ -65,9 +79,25 @@ fn configuration(
     text
 }
 
+fn listener(address: SocketAddr, tls: TlsMode) -> String {
+    let tls = match tls {
+        TlsMode::None => "none",
+        TlsMode::Starttls => "starttls",
+        TlsMode::Implicit => "implicit",
+    };
+    format!(
+        "\n[[listener]]\naddress = \"{address}\"\nrelay_from = [\"127.0.0.0/8\"]\ntls = \"{tls}\"\n\
+         connections_max = 100000\n"
+    )
+}
+
 impl Server for Ringpost {
     fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    fn implicit_tls_address(&self) -> Option<SocketAddr> {
+        self.second
     }
 
     fn tree(&self) -> Tree {

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::certificate::CertificateFiles;
 use crate::process::Tree;
+use crate::tls::TlsMode;
 
 /// How long a server may take until it is ready.
 pub(super) const START_TIME_MAX: Duration = Duration::from_secs(60);
@@ -44,10 +46,32 @@ impl Duty {
     }
 }
 
+/// How a server protects its connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Protection {
+    /// That of its listener.
+    pub(super) mode: TlsMode,
+    /// Whether it has another listener, with implicit TLS.
+    pub(super) second_listener: bool,
+    /// What it shows.
+    pub(super) files: CertificateFiles,
+}
+
+impl Protection {
+    /// Whether there is any TLS.
+    pub(super) fn needs_certificate(&self) -> bool {
+        self.mode != TlsMode::None || self.second_listener
+    }
+}
+
 /// A running server. Dropping it stops it.
 pub(super) trait Server: fmt::Debug {
     /// Where it takes mail.
     fn address(&self) -> SocketAddr;
+    /// A second listener with implicit TLS, if it was asked for.
+    fn implicit_tls_address(&self) -> Option<SocketAddr> {
+        None
+    }
     /// All its processes.
     fn tree(&self) -> Tree;
 }

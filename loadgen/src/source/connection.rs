@@ -1,16 +1,17 @@
 //! One connection of a source: the socket, the session and the messages under way on it.
 
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
+use super::SourceSettings;
 use super::outgoing::Outgoing;
 use super::supply::{Supplied, UnderWay};
 use super::worker::Desk;
 use crate::client::{ClientSession, Event, Outcome, Stage};
 use crate::reply::{Next, ReplyLine, ReplyParser};
+use crate::tls::{TlsMode, Wire};
 
 /// How a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub(super) struct Interrupted {
 #[derive(Debug)]
 pub(super) struct Connection {
     index: usize,
-    pub(super) stream: Option<TcpStream>,
+    pub(super) stream: Option<Wire<TcpStream>>,
     connected: bool,
     greeted: bool,
     quitting: bool,
@@ -93,7 +94,11 @@ impl Connection {
     ///
     /// # Errors
     /// What `connect` says at once.
-    pub(super) fn open(&mut self, target: SocketAddr, now: Instant) -> io::Result<&mut TcpStream> {
+    pub(super) fn open(
+        &mut self,
+        settings: &SourceSettings,
+        now: Instant,
+    ) -> io::Result<&mut TcpStream> {
         self.session.reset();
         self.parser.reset();
         self.outgoing.clear();
@@ -101,15 +106,21 @@ impl Connection {
         (self.begun, self.answered) = (0, 0);
         self.content_begun = false;
         (self.opened_at, self.active_at) = (now, now);
-        let stream = TcpStream::connect(target)?;
+        let stream = TcpStream::connect(settings.target)?;
         // Commands are small and the next waits for their reply. A socket that refuses still works.
         let _ = stream.set_nodelay(true);
-        Ok(self.stream.insert(stream))
+        let wire = self.stream.insert(Wire::plain(stream));
+        if settings.tls == TlsMode::Implicit {
+            wire.protect(settings.tls_client.connection()?);
+        }
+        Ok(wire.socket())
     }
 
     /// Closes, and gives out the messages that were under way.
     pub(super) fn close(&mut self) -> Interrupted {
-        self.stream = None;
+        if let Some(mut wire) = self.stream.take() {
+            wire.say_goodbye();
+        }
         self.content_sent_at = None;
         let untouched = self.is_untouched();
         let (current, next) = (self.current.take(), self.next.take());
@@ -165,7 +176,8 @@ impl Connection {
                 return State::Over(end);
             }
             // epoll(7): a short read says as much as EAGAIN does, unless the peer closed behind it.
-            if read < buffer.len() && !read_closed {
+            let is_plain = desk.settings.tls == TlsMode::None;
+            if is_plain && read < buffer.len() && !read_closed {
                 return State::Waiting;
             }
         }
@@ -198,10 +210,11 @@ impl Connection {
     }
 
     /// Whether the connection came about; false while it is still under way.
-    fn finish_connecting(&self) -> io::Result<bool> {
-        let Some(stream) = &self.stream else {
+    fn finish_connecting(&mut self) -> io::Result<bool> {
+        let Some(wire) = &mut self.stream else {
             return Ok(false);
         };
+        let stream = wire.socket();
         if let Some(error) = stream.take_error()? {
             return Err(error);
         }
@@ -227,7 +240,18 @@ impl Connection {
         let Some(stream) = &mut self.stream else {
             return State::Waiting;
         };
-        if self.outgoing.is_empty() || !self.connected {
+        if !self.connected {
+            return State::Waiting;
+        }
+        // What was encrypted before goes first; its end is news to nobody but the kernel.
+        match stream.push() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return State::Waiting,
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                return State::Over(self.end_of_stream());
+            }
+            Ok(()) | Err(_) => {}
+        }
+        if self.outgoing.is_empty() {
             return State::Waiting;
         }
         match self.outgoing.flush(stream, desk.template.body()) {
@@ -288,6 +312,15 @@ impl Connection {
                 self.greeted = true;
                 desk.tally.connections += 1;
                 desk.idle.push_back(self.index);
+            }
+            Event::StartTls => {
+                let Ok(tls) = desk.settings.tls_client.connection() else {
+                    return Some(End::Failed);
+                };
+                if let Some(wire) = &mut self.stream {
+                    wire.protect(tls);
+                }
+                self.session.protected(self.outgoing.end());
             }
             Event::SendContent => self.queue_content(desk),
             Event::SendNothing => {

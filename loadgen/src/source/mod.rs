@@ -34,6 +34,7 @@ use crate::dice::Dice;
 use crate::net;
 use crate::stamp::Template;
 use crate::stop::Stop;
+use crate::tls::{TlsClient, TlsMode};
 use report::Tally;
 use supply::Progress;
 use worker::Worker;
@@ -55,6 +56,8 @@ pub(crate) struct SourceSettings {
     /// 0: as many as there are.
     pub(crate) messages_per_connection: u64,
     pub(crate) client: ClientSettings,
+    pub(crate) tls: TlsMode,
+    pub(crate) tls_client: TlsClient,
     /// With pipelining, send the next transaction's commands behind a content.
     pub(crate) run_ahead: bool,
     pub(crate) envelopes: Envelopes,

@@ -237,10 +237,9 @@ impl Worker {
             self.alive -= 1;
             return;
         }
-        let target = self.desk.settings.target;
         let interest = Interest::READABLE | Interest::WRITABLE;
         let opened = self.connections[place]
-            .open(target, now)
+            .open(&self.desk.settings, now)
             .and_then(|stream| self.poll.registry().register(stream, Token(place), interest));
         if opened.is_err() {
             self.end(place, End::Failed);

@@ -97,6 +97,29 @@ fn a_signal_stops_the_server_too() {
     assert!(is_clean(directory.path()));
 }
 
+/// Postfix closes what is not TLS, so that mail that arrives has come over TLS.
+#[test]
+fn postfix_takes_mail_over_tls() {
+    for tls in ["starttls", "implicit"] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+        let options = ["accept", "idle", "--peer", "postfix", "--only-peer", "--messages", "30"];
+        let mut command = bench(directory.path(), &options);
+        command.args(["--warm-up", "5", "--tls", tls, "--idle-connections", "3"]);
+        let output = command.output().unwrap();
+        if !rustix::process::geteuid().is_root() {
+            assert!(text(&output).contains("only be started by root"), "{}", text(&output));
+            return;
+        }
+        assert!(output.status.success(), "{}", text(&output));
+        let report = read_json(&directory.path().join("report.json"));
+        assert_eq!(report["tls"], tls);
+        assert_eq!(messages(&report, 0), &Value::from(30));
+        assert_eq!(report["idle"][0]["connections"], 3);
+        assert!(is_clean(directory.path()));
+    }
+}
+
 #[test]
 fn postfix_takes_and_relays() {
     // Postfix's daemons run as another user and must reach the directory.

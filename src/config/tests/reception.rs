@@ -433,8 +433,10 @@ fn other_warnings() {
     assert_eq!(
         parse("[limits]\nmemory_max_bytes = 67108864\n[spool]\ncache_bytes = 40000000\n")
             .warnings(),
-        ["limits.memory_max_bytes: the spool.cache_bytes of all shards come to 80000000, and mail \
-          is refused from 67108864 on; lower cache_bytes or raise memory_max_bytes"]
+        [
+            "limits.memory_max_bytes: the spool.cache_bytes of all shards come to 80000000, and mail \
+          is refused from 67108864 on; lower cache_bytes or raise memory_max_bytes"
+        ]
     );
     assert_eq!(parse("").warnings(), [""; 0]);
 }

@@ -1,85 +1,40 @@
-//! The server side of TLS.
+//! TLS of the server's side, between the ring and the machines: records in, plaintext out, and back.
+//!
+//! rustls does the work, without buffers of its own: records are decrypted where they were received
+//! and encrypted into the memory that is sent.
+//!
+//! # Guarantees
+//! - A record that arrived whole is decrypted in its receive buffer. One that was cut is completed
+//!   in a bounded buffer. rustls hands plaintext out as one allocation a record, which lives until
+//!   the caller has taken it.
+//! - A ticket resumes a session only where the same certificates are shown and clients are verified
+//!   in the same way, so that no client gets around its verification with the ticket of another
+//!   listener.
+//! - [`TlsPump::facts`](pump::Handshaken) names a client's certificate only if it was verified.
+//!
+//! # Never
+//! It takes no early data: SMTP is not safe to be replayed (RFC 8446 §8). It keeps no state of
+//! sessions that can be resumed: what is to be known lies in the client's ticket.
+//!
+//! # Failures
+//! Loading fails with [`TlsError`], which says which file is wrong and what to do. A connection
+//! fails with [`TlsFailure`]; the alert that tells the client so is written first.
+//!
+//! # Bounds
+//! `TLS_HANDSHAKE_BYTES_MAX` of a handshake that is not processed yet, and `TLS_RECORD_BYTES_MAX`
+//! of a record that is not whole.
 
-use std::io;
-use std::path::PathBuf;
+mod certificates;
+mod clients;
+mod der;
+mod pump;
+mod settings;
+mod tickets;
+mod witness;
 
-/// The files of a server that speaks TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate and those that lead to its root, as PEM.
-    pub certificate: PathBuf,
-    /// Its private key, as PEM.
-    pub key: PathBuf,
-    /// Authorities whose certificates are believed of clients, as PEM.
-    pub client_ca: Option<PathBuf>,
-    /// Certificate and key of further names.
-    pub sni: Vec<(PathBuf, PathBuf)>,
-}
+#[cfg(test)]
+mod tests;
 
-/// Whether clients are asked for a certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClientCertificates {
-    /// They are not.
-    #[default]
-    Off,
-    /// They may show one, which must be good.
-    Optional,
-    /// They must show a good one.
-    Required,
-}
-
-/// Why TLS cannot be offered: one of the files.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// It cannot be read.
-    #[error("cannot read {path}: {error}")]
-    Unreadable {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-}
-
-/// What lets clients resume their sessions, at every shard and after a reload.
-#[derive(Clone, Debug, Default)]
-pub struct SharedTickets {}
-
-impl SharedTickets {
-    /// Fresh keys.
-    ///
-    /// # Errors
-    /// If the system gives no random numbers.
-    pub fn new() -> Result<Self, TlsError> {
-        Ok(Self {})
-    }
-}
-
-/// What the sessions of one listener are protected with.
-#[derive(Clone, Debug)]
-pub struct ServerTls {}
-
-impl ServerTls {
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// Which of them will not do, and why.
-    pub fn load(
-        files: &TlsFiles,
-        _client_certificates: ClientCertificates,
-        _tickets: &SharedTickets,
-    ) -> Result<Self, TlsError> {
-        let names = files.sni.iter().flat_map(|(certificate, key)| [certificate, key]);
-        let names = names.chain([&files.certificate, &files.key]).chain(&files.client_ca);
-        for path in names {
-            let unreadable = |error| TlsError::Unreadable { path: path.clone(), error };
-            std::fs::read(path).map_err(unreadable)?;
-        }
-        Ok(Self {})
-    }
-
-    /// What is wrong without keeping the server from running.
-    pub fn warnings(&self) -> &[String] {
-        &[]
-    }
-}
+pub use pump::{Handshake, Handshaken, Received, TlsFailure, TlsPump};
+pub use settings::{ClientCertificates, ServerTls, TlsError, TlsFiles};
+pub use tickets::SharedTickets;
