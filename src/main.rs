@@ -7,8 +7,9 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 
@@ -16,7 +17,9 @@ use ringpost::admin::{Admin, Monitored, ShardView, Signal};
 use ringpost::cli::{Cli, Command, SpoolCommand, ready_line};
 use ringpost::config::{Config, Destination, HostFacts, Passwords};
 use ringpost::counters::PublishedCounters;
+use ringpost::io::memory::{MemorySource, MemoryWatch};
 use ringpost::io::time;
+use ringpost::limits::MEMORY_LOOK_MS;
 use ringpost::serve::{Reception, ServeError, Shards};
 use ringpost::spool_tool::{self, Report};
 use ringpost::{host_check, log, password_tool};
@@ -207,7 +210,8 @@ fn fail(error: &ServeError) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Returns when the process is told to stop.
+/// Returns when the process is told to stop. Until then it reloads the configuration when it is
+/// told to, and looks after the memory.
 fn wait(
     signals: &mpsc::Receiver<Signal>,
     path: Option<&Path>,
@@ -215,31 +219,55 @@ fn wait(
     mut config: Config,
     shards: &Shards,
 ) {
-    // The sender lives in the admin thread, which outlives this wait.
-    while let Ok(signal) = signals.recv() {
-        match signal {
-            Signal::Stop => return,
-            Signal::Reload => match load(path, route) {
-                // Certificates are renewed in files that keep their names.
-                Ok(read) if read == config && config.tls.is_none() => {
-                    tracing::info!("the configuration is unchanged");
+    let ceiling_bytes = config.limits.memory_max_bytes;
+    let mut watch = MemoryWatch::new(MemorySource::host(), ceiling_bytes, shards.memory_is_short());
+    // Whether the memory in use can be read; if not, that is said once.
+    let mut can_look = true;
+    loop {
+        match signals.recv_timeout(Duration::from_millis(MEMORY_LOOK_MS)) {
+            Ok(Signal::Stop) => return,
+            Ok(Signal::Reload) => {
+                if let Some(read) = reload(path, route, &config, shards) {
+                    watch.set_ceiling(read.limits.memory_max_bytes);
+                    config = read;
                 }
-                Ok(read) => match shards.reload(&config, &read) {
-                    Ok(warnings) => {
-                        warn(&warnings);
-                        tracing::info!("the new configuration is in use");
-                        config = read;
-                    }
-                    Err(error) => {
-                        tracing::error!("the configuration is refused, the old one stays: {error}");
-                    }
-                },
-                Err(errors) => {
-                    for error in errors {
-                        tracing::error!("the configuration is refused, the old one stays: {error}");
-                    }
+            }
+            Err(RecvTimeoutError::Timeout) if can_look => {
+                if let Err(error) = watch.look() {
+                    tracing::error!(
+                        "limits.memory_max_bytes is without effect: the memory in use cannot be \
+                         read: {error}"
+                    );
+                    can_look = false;
                 }
-            },
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            // The sender lives in the admin thread, which outlives this wait.
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
+}
+
+/// The configuration that is in use from now on, if it is another one.
+fn reload(
+    path: Option<&Path>,
+    route: Option<&Destination>,
+    config: &Config,
+    shards: &Shards,
+) -> Option<Config> {
+    let refuse = |error: &dyn std::fmt::Display| {
+        tracing::error!("the configuration is refused, the old one stays: {error}");
+    };
+    let read = load(path, route)
+        .inspect_err(|errors| errors.iter().for_each(|error| refuse(error)))
+        .ok()?;
+    // Certificates are renewed in files that keep their names.
+    if read == *config && config.tls.is_none() {
+        tracing::info!("the configuration is unchanged");
+        return None;
+    }
+    let warnings = shards.reload(config, &read).inspect_err(|error| refuse(error)).ok()?;
+    warn(&warnings);
+    tracing::info!("the new configuration is in use");
+    Some(read)
 }

@@ -6,10 +6,11 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use rustix::system::{sysinfo, uname};
+use rustix::system::uname;
 use rustix::thread::{CpuSet, sched_getaffinity};
 
 use super::values::CpuList;
+use crate::io::memory::MemorySource;
 
 /// Port of the domain name system (RFC 1035 §4.2).
 pub(super) const DNS_PORT: u16 = 53;
@@ -28,7 +29,8 @@ pub struct HostFacts {
     pub cpus_allowed: CpuList,
     /// The name servers of `/etc/resolv.conf`.
     pub dns_servers: Vec<SocketAddr>,
-    /// Memory that this process may use: the host's, or less where a control group says so.
+    /// Memory that this process may use: the host's, or less where a control group says so; 0 where
+    /// neither is known.
     pub memory_bytes: u64,
 }
 
@@ -47,17 +49,9 @@ impl HostFacts {
             cpus_present,
             cpus_allowed,
             dns_servers: servers_of_resolv_conf(&String::from_utf8_lossy(&resolv_conf)),
-            memory_bytes: memory_bytes(),
+            memory_bytes: MemorySource::host().limit_bytes().unwrap_or(0),
         }
     }
-}
-
-/// Memory of the host.
-fn memory_bytes() -> u64 {
-    let info = sysinfo();
-    #[allow(clippy::useless_conversion, reason = "it is a u64 on some machines only")]
-    let total = u64::from(info.totalram);
-    total.saturating_mul(u64::from(info.mem_unit))
 }
 
 fn cpus_of(set: &CpuSet) -> Vec<u16> {
@@ -115,5 +109,6 @@ mod tests {
         assert!(!allowed.is_empty());
         assert!(allowed.iter().all(|cpu| facts.cpus_present.contains(*cpu)));
         assert!(!facts.dns_servers.is_empty());
+        assert!(facts.memory_bytes > 0);
     }
 }

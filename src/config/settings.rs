@@ -4,6 +4,7 @@
 //! The defaults suit a host that sends in bulk for applications of its own. Those of the core stand
 //! with its other bounds in [`crate::limits`]. `default.toml` repeats them all; a test compares.
 
+use crate::io::memory::default_ceiling_bytes;
 use crate::limits;
 
 /// A number that an operator may choose.
@@ -103,11 +104,11 @@ pub(super) const MEMORY_MAX_BYTES: Setting = Setting {
     why: "a server that has taken in nothing yet needs some memory, too",
 };
 
-/// Three quarters of what there is: the rest is for the kernel's buffers of as many connections,
-/// and for other programs.
+/// The same with the default of a host that has `memory_bytes`.
 pub(super) fn memory_default(memory_bytes: u64) -> Setting {
     let Setting { least, most, .. } = MEMORY_MAX_BYTES;
-    Setting { default: (memory_bytes / 4 * 3).clamp(least, most), ..MEMORY_MAX_BYTES }
+    let default = default_ceiling_bytes(memory_bytes).clamp(least, most);
+    Setting { default, ..MEMORY_MAX_BYTES }
 }
 
 /// What one address or one user may have, which depends on who they are: none is set unasked.

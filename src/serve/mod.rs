@@ -10,6 +10,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::config::{Config, Durability};
 use crate::counters::PublishedCounters;
@@ -24,7 +25,8 @@ use crate::proto::client::ClientSettings;
 use crate::queue::QueueSettings;
 use crate::route::RouteTable;
 use crate::shard::{
-    self, ListenerReload, ListenerSettings, Reload, ShardError, ShardSettings, Started, ToShard,
+    self, ListenerReload, ListenerSettings, Reload, ShardError, ShardSettings, Shared, Started,
+    ToShard,
 };
 
 mod reception;
@@ -101,6 +103,7 @@ impl Shards {
             })?;
             sockets.push(bound.into_iter());
         }
+        let shared = Shared::new(reception.memory_is_short());
         let mut shards = Self { started: Vec::new(), reception };
         for (index, published) in published.iter().enumerate() {
             let listeners = offers
@@ -109,7 +112,7 @@ impl Shards {
                 .filter_map(|(reload, sockets)| Some((reload.clone(), sockets.next()?)))
                 .map(|(reload, socket)| ListenerSettings { socket, reload })
                 .collect();
-            let settings = shard_settings(config, index, listeners)?;
+            let settings = shard_settings(config, index, listeners, shared.clone())?;
             let adopted = adopted_by(&root, &orphans, index, count)?;
             let started = shard::start(
                 settings,
@@ -151,13 +154,21 @@ impl Shards {
         }
         let Offers { listeners, warnings } = self.reception.offers(new)?;
         for started in &self.started {
-            let reload =
-                Box::new(Reload { routes: route_table(new), listeners: listeners.clone() });
+            let reload = Box::new(Reload {
+                routes: route_table(new),
+                listeners: listeners.clone(),
+                connections_max: new.limits.connections_max as usize,
+            });
             if !started.handle().send(ToShard::Reload(reload)) {
                 tracing::error!("a shard did not take the new configuration; restart to use it");
             }
         }
         Ok(warnings)
+    }
+
+    /// Whether no message may be begun for want of memory, which is for the caller to find out.
+    pub fn memory_is_short(&self) -> Arc<AtomicBool> {
+        self.reception.memory_is_short()
     }
 
     /// Tells all shards to stop and waits until they have.
@@ -192,6 +203,7 @@ fn shard_settings(
     config: &Config,
     index: usize,
     listeners: Vec<ListenerSettings>,
+    shared: Shared,
 ) -> Result<ShardSettings, ServeError> {
     let hostname = config.hostname.as_str();
     let seed = time::seed().map_err(ServeError::Seed)?;
@@ -225,6 +237,8 @@ fn shard_settings(
         resolver,
         grace: config.shutdown.grace,
         seed,
+        shared,
+        connections_max: config.limits.connections_max as usize,
     })
 }
 

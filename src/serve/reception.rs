@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::config::{Config, ListenerConfig};
 use crate::credentials::{User, Users};
@@ -20,6 +21,7 @@ pub struct Reception {
     secret: [u8; 32],
     throttles: Arc<Throttles>,
     tickets: SharedTickets,
+    memory_is_short: Arc<AtomicBool>,
 }
 
 /// What a configuration comes to at its listeners.
@@ -42,7 +44,14 @@ impl Reception {
             secret: time::random_bytes().map_err(seed)?,
             throttles: Arc::new(Throttles::new(time::seed().map_err(seed)?)),
             tickets: SharedTickets::new()?,
+            memory_is_short: Arc::default(),
         })
+    }
+
+    /// Whether no message may be begun for want of memory: a `MemoryWatch` sets it, and every
+    /// shard asks it.
+    pub fn memory_is_short(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.memory_is_short)
     }
 
     /// What the listeners of `config` offer. The files of `[tls]` are read, also where no listener

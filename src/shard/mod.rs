@@ -56,7 +56,7 @@ mod spooling;
 mod start;
 mod talk;
 
-pub use mesh::{Mesh, ShardHandle, ToShard, mesh};
+pub use mesh::{Mesh, ShardHandle, Shared, ToShard, mesh};
 pub use settings::{ListenerReload, ListenerSettings, Reload, ShardSettings};
 pub use start::{Ready, ShardError, Started, start};
 
