@@ -30,6 +30,8 @@ use crate::shard::{
 };
 
 mod reception;
+#[cfg(test)]
+mod tests;
 
 pub use self::reception::{Offers, Reception};
 
