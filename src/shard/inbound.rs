@@ -23,7 +23,7 @@ use crate::ids::MessageId;
 use crate::io::listen;
 use crate::io::ring::{ReceivedBytes, SocketKey};
 use crate::limits::{HELD_BYTES_KEPT, HELD_BYTES_MAX, LINGER_S, REFUSED_CONNECTIONS_MAX};
-use crate::message::{BodyType, Content, Message, Recipient, RecipientState};
+use crate::message::{Content, Message, Recipient, RecipientState};
 use crate::proto::server::{ContentRefusal, Event, Peer, ServerSession, Stored};
 use crate::spool::{AppendError, BodyId, Room};
 
@@ -256,6 +256,8 @@ impl Shard {
             consumed += step.consumed;
             match step.event {
                 Event::Content(_) => {}
+                // No policy of this process offers these yet.
+                Event::Inserted | Event::StartTls | Event::CheckPassword | Event::PeerChanged => {}
                 Event::MessageBegin => self.begin_message(index),
                 Event::MessageEnd => self.end_message(index),
                 Event::MessageAbandoned => self.abandon_content(index),
@@ -297,10 +299,10 @@ impl Shard {
         let envelope = session.machine.envelope();
         let recipients = envelope
             .recipients
-            .map(|address| Recipient {
-                address: address.into(),
+            .map(|recipient| Recipient {
+                address: recipient.address.into(),
                 state: RecipientState::new(self.wall),
-                notices: None,
+                notices: recipient.notices.cloned().map(Box::new),
             })
             .collect();
         let mut message = Message {
@@ -309,11 +311,11 @@ impl Shard {
             sender: envelope.sender.into(),
             recipients,
             content: Content {
-                body_type: if envelope.eight_bit { BodyType::EightBit } else { BodyType::SevenBit },
+                body_type: envelope.body_type,
                 dot_lines: session.machine.content_facts().dot_lines,
                 ..Content::default()
             },
-            wishes: None,
+            wishes: envelope.wishes.cloned().map(Box::new),
         };
         match self.spool.append_message(receiving.body, &mut message) {
             Ok(group) => self.waiters.push_back(Waiter {
