@@ -67,15 +67,14 @@ impl ServerSession {
     /// RFC 5321 §4.1.1.1. Like RSET, it ends a transaction (§4.1.4).
     pub(super) fn ehlo(&mut self, conditions: &Conditions, name: &[u8]) -> Result<(), Fault> {
         self.begin(Hello::Ehlo, name);
-        self.offer = self.decide_offer();
-        let mut lines = std::mem::take(&mut self.replies);
-        lines.push(|out| {
+        let mut replies = std::mem::take(&mut self.replies);
+        replies.push(|out| {
             out.extend_from_slice(b"250-");
             out.extend_from_slice(self.policy.hostname.as_bytes());
             out.extend_from_slice(b"\r\n");
             self.write_offer(conditions, out);
         });
-        self.replies = lines;
+        self.replies = replies;
         Ok(())
     }
 

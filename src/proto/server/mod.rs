@@ -68,7 +68,6 @@ use crate::ids::MessageId;
 use crate::proto::command::{self, Command};
 use crate::proto::data::DataDecoder;
 use crate::proto::enhanced::EnhancedCode;
-use crate::proto::ext::Offer;
 use crate::proto::fault::{BoundFault, Fault, LocalFault, SyntaxFault};
 use crate::proto::line::{Found, LineAssembler};
 use crate::proto::reply::{self, Code, Reply};
@@ -130,8 +129,6 @@ pub struct ServerSession {
     serial: u64,
     phase: Phase,
     hello: Hello,
-    /// What the last EHLO listed.
-    offer: Offer,
     client_name: Box<[u8]>,
     /// `hello` and `client_name` were told by XCLIENT.
     hello_is_vouched_for: bool,
@@ -198,7 +195,6 @@ impl ServerSession {
             serial,
             phase: Phase::Command,
             hello: Hello::None,
-            offer: Offer::NOTHING,
             client_name: Box::default(),
             hello_is_vouched_for: false,
             user: None,
@@ -299,7 +295,6 @@ impl ServerSession {
     }
 
     /// What is to be appended to the body at [`Event::Inserted`].
-    #[expect(clippy::unused_self, reason = "nothing is inserted yet")]
     pub const fn inserted(&self) -> &[u8] {
         &[]
     }

@@ -18,15 +18,14 @@ impl ServerSession {
     pub(super) fn grammar(&self) -> Grammar {
         let leniency = self.policy.leniency;
         Grammar {
-            offer: if self.hello == Hello::Ehlo { self.offer } else { Offer::NOTHING },
+            offer: if self.hello == Hello::Ehlo { self.offer() } else { Offer::NOTHING },
             smtputf8: self.envelope().wishes.is_some_and(|wishes| wishes.smtputf8),
             space_before_path: leniency.space_before_path,
             missing_brackets: leniency.missing_brackets,
         }
     }
 
-    /// What the session offers from this EHLO on.
-    pub(super) fn decide_offer(&self) -> Offer {
+    fn offer(&self) -> Offer {
         Extension::ALL.into_iter().filter(|&extension| self.offers(extension)).collect()
     }
 
@@ -48,7 +47,8 @@ impl ServerSession {
             Extension::StartTls => {
                 matches!(self.policy.tls, TlsOffer::StartTls { .. }) && !is_protected
             }
-            Extension::Auth => self.auth_keywords().next().is_some(),
+            // Who is authenticated may still say on whose behalf (RFC 4954 §5).
+            Extension::Auth => self.auth_keywords().next().is_some() || self.user().is_some(),
             // RFC 8689 §2: only over TLS.
             Extension::RequireTls => is_protected,
             Extension::FutureRelease => self.hold_s_max() > 0,
@@ -64,9 +64,15 @@ impl ServerSession {
 
     /// Appends the lines of the EHLO answer behind its first to `out` (RFC 5321 §4.1.1.1).
     pub(super) fn write_offer(&self, conditions: &Conditions, out: &mut Vec<u8>) {
-        let offered = || Extension::ALL.into_iter().filter(|&one| self.offer.has(one));
-        let last = offered().last();
-        for extension in offered() {
+        let offer = self.offer();
+        // AUTH without a mechanism is none (RFC 4954 §3).
+        let is_listed = |extension: &Extension| {
+            offer.has(*extension)
+                && (*extension != Extension::Auth || self.auth_keywords().next().is_some())
+        };
+        let listed = || Extension::ALL.into_iter().filter(is_listed);
+        let last = listed().last();
+        for extension in listed() {
             out.extend_from_slice(if Some(extension) == last { b"250 " } else { b"250-" });
             out.extend_from_slice(extension.keyword().as_bytes());
             self.write_arguments(extension, conditions, out);

@@ -37,7 +37,13 @@ fn lifetime_s(mut session: ServerSession, piece: &[u8], every_s: u64) -> u64 {
             match step.event {
                 Event::NeedInput | Event::Blocked => break,
                 Event::Close => return at.now.as_us() / 1_000_000,
-                _ => {}
+                Event::MessageBegin
+                | Event::Content(_)
+                | Event::MessageAbandoned
+                | Event::CheckPassword => {}
+                Event::Inserted | Event::MessageEnd | Event::StartTls | Event::PeerChanged => {
+                    panic!("{:?}", step.event)
+                }
             }
         }
         session.transmit(&mut Vec::new());
@@ -150,7 +156,14 @@ fn a_flood_of_authentications_ends_the_session() {
                 session.handle_timeout(&at);
             }
             Event::Close => break,
-            other => panic!("{other:?}"),
+            Event::NeedInput
+            | Event::MessageBegin
+            | Event::Content(_)
+            | Event::Inserted
+            | Event::MessageEnd
+            | Event::MessageAbandoned
+            | Event::StartTls
+            | Event::PeerChanged => panic!("{:?}", step.event),
         }
     }
     assert_eq!(checks, crate::limits::AUTH_FAILURES_MAX);

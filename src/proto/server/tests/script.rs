@@ -202,7 +202,12 @@ pub(super) fn converse(
             Event::NeedInput => break,
             Event::MessageEnd => session.handle_stored(conditions, Stored::Committed(MessageId(1))),
             Event::MessageBegin | Event::Content(_) | Event::MessageAbandoned => {}
-            _ => panic!("{:?}", step.event),
+            Event::Inserted
+            | Event::Blocked
+            | Event::Close
+            | Event::StartTls
+            | Event::CheckPassword
+            | Event::PeerChanged => panic!("{:?}", step.event),
         }
     }
     let mut out = Vec::new();
@@ -434,10 +439,10 @@ impl Driver {
         self.feed(b"");
     }
 
-    /// Something other than input: `storage full`, `storage ready`, `memory short`, `memory there`, `drain`, `commit failed` and
-    /// `commit full` (of the next message that ends), `refuse failed` and `refuse full` (of the
-    /// next that begins), `wait N` (seconds), `timeout`, `eof`, `tls NAME…` (a handshake is done,
-    /// with a client's certificate if there are names).
+    /// Something other than input: `storage full`, `storage ready`, `memory short`, `memory there`,
+    /// `drain`, `commit failed` and `commit full` (of the next message that ends), `refuse failed`
+    /// and `refuse full` (of the next that begins), `wait N` (seconds), `timeout`, `eof`, `tls NAME…`
+    /// (a handshake is done, with a client's certificate if there are names).
     pub(super) fn happen(&mut self, what: &str) {
         match what.split_whitespace().collect::<Vec<_>>()[..] {
             ["storage", "full"] => self.conditions.storage = Storage::Full,
