@@ -25,5 +25,6 @@ mod full_disk;
 mod lifecycle;
 mod next_hops;
 mod peers;
+mod secure_clients;
 mod smuggling;
 mod support;
