@@ -40,6 +40,13 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Read a password from standard input and print the string for password in [[user]]
+    Password {
+        /// Print a SCRAM-SHA-256 verifier, which serves SCRAM besides PLAIN and LOGIN, in place of
+        /// an argon2id string, which is harder to break once stolen
+        #[arg(long)]
+        scram: bool,
+    },
     /// Read a spool offline; nothing is changed
     Spool {
         /// What to print of it.
@@ -95,6 +102,8 @@ mod tests {
         assert_eq!(serve.expect("good"), expected);
         let check = parse("ringpost check").expect("good");
         assert_eq!(check, Command::Check { config: None });
+        let password = parse("ringpost password --scram").expect("good");
+        assert_eq!(password, Command::Password { scram: true });
         for line in ["ringpost", "ringpost serve --confg a", "ringpost serve --route http://a"] {
             let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

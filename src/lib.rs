@@ -48,6 +48,8 @@ pub mod host_check;
 #[cfg(feature = "runtime")]
 pub mod log;
 #[cfg(feature = "runtime")]
+pub mod password_tool;
+#[cfg(feature = "runtime")]
 pub mod serve;
 #[cfg(feature = "runtime")]
 pub mod spool_tool;

@@ -39,6 +39,20 @@ pub const ADMIN_CONNECTION_COUNT_MAX: usize = 64;
 /// minute between two scrapes, so that Prometheus keeps its connection.
 pub const ADMIN_IDLE_S: u64 = 90;
 
+/// Share of the host's memory, or of the control group's, that is the ceiling of the process unless
+/// the configuration says otherwise. The rest is for the kernel's socket buffers and the page cache.
+pub const MEMORY_SHARE_PERCENT: u64 = 75;
+
+/// Use of the ceiling from which on no transaction begins. What runs can grow by the rest.
+pub const MEMORY_SHORT_PERCENT: u64 = 90;
+
+/// Use of the ceiling below which transactions begin again.
+pub const MEMORY_EASED_PERCENT: u64 = 80;
+
+/// Time from one look at the memory in use to the next. Within it all the clients of a 10 Gbit/s
+/// interface send 125 MB, of which content is written out and not kept.
+pub const MEMORY_LOOK_MS: u64 = 100;
+
 /// Log lines that wait for standard error. What comes on top is dropped and counted: a shard never
 /// waits for a log.
 pub const LOG_LINE_COUNT_MAX: usize = 16_384;
@@ -143,8 +157,42 @@ pub const ACCEPT_RETRY_MS: u64 = 200;
 /// Clients over the bound of a listener that are told so at a time.
 pub const REFUSED_CONNECTIONS_MAX: usize = 128;
 
+/// Longest PROXY header that is taken. Those that name a client have 52 bytes at most; what proxies
+/// add about TLS and networks of their own takes some hundred more.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4_096;
+
+/// Longest TLS record with its header, and so what completing a record that was cut may take
+/// (RFC 8446 §5.2 allows 256 bytes over the plaintext, RFC 5246 §6.2.3 allows 2,048).
+pub const TLS_RECORD_BYTES_MAX: usize = 5 + (1 << 14) + 2_048;
+
+/// Bytes of a handshake that a client may have sent without their being processed. A hello has one
+/// or two KiB, with post-quantum keys, and a client's chain of certificates rarely ten.
+pub const TLS_HANDSHAKE_BYTES_MAX: usize = 65_536;
+
+/// What a TLS record adds to its plaintext at most: header, nonce, content type and tag.
+pub const TLS_RECORD_OVERHEAD_BYTES: usize = 5 + 8 + 1 + 16;
+
+/// Plaintext of one TLS record (RFC 8446 §5.1).
+pub const TLS_PLAINTEXT_BYTES_MAX: usize = 1 << 14;
+
 /// Messages from other threads that wait for one shard.
 pub const MESH_MESSAGES_MAX: usize = 16;
+
+// Throttles.
+
+/// Counts that are kept at a time, for all shards together, in 8 bytes each. All the clients that a
+/// process takes at once have their addresses and networks in a third of it.
+pub const THROTTLE_SLOTS: usize = 131_072;
+
+/// Highest rate that is told from none. No listener takes as much.
+pub const THROTTLE_EVENTS_PER_MINUTE_MAX: u32 = 1_000_000;
+
+/// Network of an IPv4 client: the smallest that is routed in the Internet by itself.
+pub const THROTTLE_NETWORK_IPV4_BITS: u8 = 24;
+
+/// Network of an IPv6 client: what one link, and so the poorest subscriber, has for itself
+/// (RFC 4291 §2.5.4).
+pub const THROTTLE_NETWORK_IPV6_BITS: u8 = 64;
 
 // Authentication.
 
@@ -321,6 +369,11 @@ pub const JOBS_PER_CONNECTION: usize = 4;
 /// Deferrals that end in one call of `Queue::promote_due`.
 pub const PROMOTIONS_PER_CALL_MAX: usize = 1_024;
 
+/// Age at which the sender hears of a delay, if it asked for that, in seconds. RFC 5321 §4.5.4.1
+/// has a message that a second attempt after half an hour does not deliver wait for hours; below
+/// four of them a delay is no news.
+pub const DELAY_NOTICE_S: u64 = 14_400;
+
 /// Text of the last failure that a recipient in the queue keeps.
 pub const FAILURE_TEXT_BYTES_MAX: usize = 256;
 
@@ -366,10 +419,18 @@ pub const DISCARDED_JOBS_PER_TURN: usize = 1_024;
 /// does not hold up the others.
 pub const FAILED_SITE_JOBS_PER_TURN: usize = 256;
 
+/// Messages that are reported in one turn because their deadline has passed or they are delayed.
+pub const LAPSED_MESSAGES_PER_TURN: usize = 256;
+
 // Bounces.
 
 /// Header of the undelivered message that goes back to its sender; the rest is cut off at a line.
 pub const DSN_HEADER_BYTES_MAX: usize = 32_768;
+
+/// Message that goes back whole to a sender that wants it so (RFC 3461 §4.3); of a larger one only
+/// the header. It is held in memory while the notice is made, and who sends in the name of another
+/// sends him no more than this.
+pub const DSN_CONTENT_BYTES_MAX: usize = 65_536;
 
 /// Any line of a bounce without its CRLF (RFC 5322 §2.1.1, RFC 5321 §4.5.3.1.6).
 pub const DSN_LINE_BYTES_MAX: usize = 998;
@@ -477,6 +538,10 @@ const _: () = assert!(
 const _: () = assert!(
     PATH_BYTES_MAX + 256 <= DSN_LINE_BYTES_MAX,
     "a field of a bounce that names an address needs no folding"
+);
+const _: () = assert!(
+    MEMORY_EASED_PERCENT < MEMORY_SHORT_PERCENT && MEMORY_SHORT_PERCENT < 100,
+    "memory is short before it is used up, and not eased at once"
 );
 const _: () = assert!(DNS_FAILURE_TTL_S <= 300, "RFC 2308 §7.1: at most five minutes");
 const _: () = assert!(

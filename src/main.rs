@@ -19,7 +19,7 @@ use ringpost::counters::PublishedCounters;
 use ringpost::io::time;
 use ringpost::serve::{ServeError, Shards};
 use ringpost::spool_tool::{self, Report};
-use ringpost::{host_check, log};
+use ringpost::{host_check, log, password_tool};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,12 +33,20 @@ fn main() -> ExitCode {
             serve(config.as_deref(), route.as_ref(), log.as_deref())
         }
         Command::Check { config } => check(config.as_deref()),
+        Command::Password { scram } => password(scram),
         Command::Spool { command: SpoolCommand::Verify { directory } } => {
             report_spool(&directory, Report::Verify)
         }
         Command::Spool { command: SpoolCommand::Dump { directory } } => {
             report_spool(&directory, Report::Dump)
         }
+    }
+}
+
+fn password(scram: bool) -> ExitCode {
+    match password_tool::run(scram, &mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse([error]),
     }
 }
 

@@ -29,6 +29,23 @@ impl Message {
         self.recipients.iter().all(|recipient| recipient.state.is_final())
     }
 
+    /// From when on it is to be delivered, and its age counts: when it was received, or later if
+    /// its sender wanted it held (RFC 4865 §5).
+    pub fn released(&self) -> WallTime {
+        let hold = self.wishes.as_ref().and_then(|wishes| wishes.hold_until);
+        hold.map_or(self.received, |until| until.max(self.received))
+    }
+
+    /// What the client asked for with `BY=`, if it did.
+    pub fn deliver_by(&self) -> Option<&DeliverBy> {
+        self.wishes.as_ref()?.deliver_by.as_ref()
+    }
+
+    /// How much it presses, -9 to 9 (RFC 6710 §4.1).
+    pub fn priority(&self) -> i8 {
+        self.wishes.as_ref().and_then(|wishes| wishes.priority).unwrap_or(0)
+    }
+
     /// Whether it came with the null reverse-path, so that no bounce may answer it
     /// (RFC 5321 §6.1).
     pub fn has_null_sender(&self) -> bool {
@@ -139,6 +156,9 @@ pub enum RecipientState {
         next_attempt: WallTime,
         /// Why the last attempt failed, as one line of printable text; empty before the first.
         last_failure: Box<str>,
+        /// Whether the sender was told that the delivery takes long (RFC 3461 §5.2.5). It is told
+        /// once.
+        delay_told: bool,
     },
     /// The next hop took responsibility (RFC 5321 §4.2.5), or the route discards.
     Delivered,
@@ -149,7 +169,12 @@ pub enum RecipientState {
 impl RecipientState {
     /// A recipient that no attempt was made for yet.
     pub fn new(received: WallTime) -> Self {
-        Self::Pending { attempts: 0, next_attempt: received, last_failure: Box::default() }
+        Self::Pending {
+            attempts: 0,
+            next_attempt: received,
+            last_failure: Box::default(),
+            delay_told: false,
+        }
     }
 
     /// Whether nothing is left to do.

@@ -59,6 +59,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("lib", 5),
     ("log", 5),
     ("main", 5),
+    ("password_tool", 5),
     ("serve", 5),
     ("spool_tool", 5),
 ];

@@ -23,6 +23,8 @@ mod prepare;
 mod scram;
 mod sender;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod users;
 
 pub use self::check::PasswordCheck;

@@ -17,8 +17,7 @@ const WORD_BYTES_MAX: usize = 900;
 const _: () = assert!(WORD_BYTES_MAX + COLUMNS <= DSN_LINE_BYTES_MAX, "a word fits in a line");
 
 /// Appends `name: value` CRLF, folded at spaces (RFC 5322 §2.2.3). Runs of white space become one
-/// space. `value` must be printable ASCII, which the callers make sure of; anything else is white
-/// space.
+/// space. `value` must be printable, which the callers make sure of; any other ASCII is white space.
 pub(super) fn push_field(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
     out.push(b':');
@@ -58,10 +57,10 @@ pub(super) fn push_wrapped(out: &mut Vec<u8>, indent: usize, text: &str) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The words of `text`, none longer than [`WORD_BYTES_MAX`].
+/// The words of `text`, none longer than [`WORD_BYTES_MAX`]. What is no ASCII is part of a word.
 fn words(text: &str) -> impl Iterator<Item = &[u8]> {
     text.as_bytes()
-        .split(|byte| !byte.is_ascii_graphic())
+        .split(|byte| byte.is_ascii() && !byte.is_ascii_graphic())
         .flat_map(|word| word.chunks(WORD_BYTES_MAX))
         .filter(|word| !word.is_empty())
 }
@@ -127,7 +126,7 @@ const fn hexadecimal(half: u8) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -175,7 +174,7 @@ mod tests {
         assert_eq!(out, b"a =3D=E9=20\r\n=09\r\n\r\nb=\r\n");
     }
 
-    fn decode(text: &[u8]) -> Vec<u8> {
+    pub(in crate::dsn) fn decode(text: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         let mut rest = text;
         while let Some((&byte, after)) = rest.split_first() {

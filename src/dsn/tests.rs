@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::DSN_LINE_BYTES_MAX;
 use crate::proto::client::{Scope, Severity};
 use crate::proto::enhanced::EnhancedCode;
 use crate::proto::reply_parse::{Parsed, ReplyParser};
@@ -22,23 +23,30 @@ fn refused(reply: &[u8]) -> Failure {
     failure
 }
 
-fn notice<'a>(failed: &'a [FailedRecipient<'a>], content_head: &'a [u8]) -> Notice<'a> {
+fn failed<'a>(address: &'a [u8], failure: &'a Failure) -> Reported<'a> {
+    Reported { address, original: None, fate: Fate::Failed(failure), remote_mta: None }
+}
+
+fn notice<'a>(recipients: &'a [Reported<'a>], content_head: &'a [u8]) -> Notice<'a> {
     Notice {
         reporting_mta: "mx1.example.net",
         id: MessageId(0x11),
         message: MessageId(0x22),
         arrival: WallTime::from_unix_ms(1_795_492_893_000),
         now: WallTime::from_unix_ms(1_795_579_293_000),
+        retry_until: None,
         sender: b"ann@example.org",
-        failed,
-        content_head,
+        envelope_id: None,
+        smtputf8: false,
+        recipients,
+        original: Original::Header(content_head),
         boundary_seed: 7,
     }
 }
 
 /// Splits an entity into its unfolded fields and its body.
 fn read_entity(entity: &[u8]) -> (Vec<(String, String)>, Vec<u8>) {
-    let text = String::from_utf8(entity.to_vec()).expect("a notice is ASCII");
+    let text = String::from_utf8(entity.to_vec()).expect("a notice is text");
     let (head, body) = match text.strip_prefix("\r\n") {
         Some(body) => ("", body),
         None => text.split_once("\r\n\r\n").expect("an empty line ends the header"),
@@ -70,6 +78,7 @@ struct Report {
     text: String,
     /// Fields of the message, then of each recipient.
     status: Vec<Vec<(String, String)>>,
+    status_kind: String,
     original: Vec<u8>,
     original_fields: Vec<(String, String)>,
 }
@@ -79,7 +88,10 @@ fn read_report(notice: &[u8]) -> Report {
     for line in notice.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
         let line = line.strip_suffix(b"\r").expect("lines end with CRLF");
         assert!(line.len() <= DSN_LINE_BYTES_MAX);
-        assert!(line.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~')), "{line:?}");
+        let may_be_utf8 = line.starts_with(b"To: ");
+        let is_text =
+            |byte: &u8| matches!(byte, b'\t' | b' '..=b'~') || (may_be_utf8 && *byte >= 128);
+        assert!(line.iter().all(is_text), "{line:?}");
     }
     let (header, body) = read_entity(notice);
     let kind = value(&header, "Content-Type");
@@ -94,32 +106,37 @@ fn read_report(notice: &[u8]) -> Report {
     let parts: [_; 3] = std::array::from_fn(|index| {
         read_entity(pieces[index + 1].strip_prefix("\r\n").unwrap().as_bytes())
     });
-    assert_eq!(value(&parts[0].0, "Content-Type"), "text/plain; charset=us-ascii");
-    assert_eq!(value(&parts[1].0, "Content-Type"), "message/delivery-status");
-    assert_eq!(value(&parts[2].0, "Content-Type"), "text/rfc822-headers");
-    let status = String::from_utf8(parts[1].1.clone()).unwrap();
+    let [text, status, original] = parts;
+    assert!(value(&text.0, "Content-Type").starts_with("text/plain; charset="));
+    let status_kind = value(&status.0, "Content-Type").to_owned();
+    let status = decoded(&status);
     Report {
         header,
-        text: String::from_utf8(parts[0].1.clone()).unwrap(),
+        text: decoded(&text),
+        status_kind,
         status: status.split("\r\n\r\n").map(read_fields).collect(),
-        original: parts[2].1.clone(),
-        original_fields: parts[2].0.clone(),
+        original: original.1,
+        original_fields: original.0,
     }
+}
+
+/// The body of an entity out of its encoding.
+fn decoded(entity: &(Vec<(String, String)>, Vec<u8>)) -> String {
+    let (fields, body) = entity;
+    let is_encoded = fields.iter().any(|(name, _)| name == "Content-Transfer-Encoding");
+    let body = if is_encoded { lines::tests::decode(body) } else { body.clone() };
+    String::from_utf8(body).unwrap()
 }
 
 #[test]
 fn a_notice_says_who_what_and_why() {
     let no_user = refused(b"550-5.1.1 No such user;\r\n550 5.1.1 see https://mx.example.com/x\r\n");
     let expired = Failure::expired("4.4.2 timed out while waiting for the greeting");
-    let failed = [
-        FailedRecipient {
-            address: b"bob@example.com",
-            failure: &no_user,
-            remote_mta: Some("mx.example.com"),
-        },
-        FailedRecipient { address: b"\"c d\"@example.com", failure: &expired, remote_mta: None },
+    let recipients = [
+        Reported { remote_mta: Some("mx.example.com"), ..failed(b"bob@example.com", &no_user) },
+        failed(b"\"c d\"@example.com", &expired),
     ];
-    let composed = notice(&failed, HEADER).compose();
+    let composed = notice(&recipients, HEADER).compose();
     let expected = "\
 Date: Wed, 25 Nov 2026 04:01:33 +0000
 From: Mail Delivery System <MAILER-DAEMON@mx1.example.net>
@@ -194,9 +211,9 @@ Subject: hello
 #[test]
 fn a_header_that_is_no_text_is_encoded() {
     let failure = Failure::expired("");
-    let failed = [FailedRecipient { address: b"b@x", failure: &failure, remote_mta: None }];
+    let recipients = [failed(b"b@x", &failure)];
     let head = b"Subject: caf\xc3\xa9 \0\r\nX: a\rb\nc\r\n\r\nbody \xff\r\n";
-    let report = read_report(&notice(&failed, head).compose());
+    let report = read_report(&notice(&recipients, head).compose());
     assert_eq!(value(&report.original_fields, "Content-Transfer-Encoding"), "quoted-printable");
     assert_eq!(report.original, b"Subject: caf=C3=A9 =00\r\nX: a=0Db=0Ac\r\n");
 }
@@ -237,9 +254,9 @@ fn only_a_plain_message_id_is_repeated() {
 #[test]
 fn the_boundary_is_in_no_part() {
     let failure = refused(b"550 =_0000000000000011_0000000000000007\r\n");
-    let failed = [FailedRecipient { address: b"b@x", failure: &failure, remote_mta: None }];
+    let recipients = [failed(b"b@x", &failure)];
     let head = b"X: --=_0000000000000011_0000000000000008--\r\n";
-    let composed = notice(&failed, head).compose();
+    let composed = notice(&recipients, head).compose();
     let report = read_report(&composed);
     assert_eq!(report.original, head);
     assert!(memmem::find(&composed, b"\r\n--=_0000000000000011_0000000000000009--\r\n").is_some());
@@ -249,6 +266,7 @@ proptest! {
     #[test]
     fn nothing_breaks_out(
         sender in hostile(),
+        smtputf8 in any::<bool>(),
         address in hostile(),
         text in hostile(),
         name in hostile(),
@@ -261,11 +279,17 @@ proptest! {
             Parsed::Reply(_) => refused(&reply),
             Parsed::NeedInput | Parsed::Malformed(_) => Failure::expired(&name),
         };
-        let failed = [
-            FailedRecipient { address: &address, failure: &failure, remote_mta: Some(&name) },
-            FailedRecipient { address: &address, failure: &failure, remote_mta: None },
+        let recipients = [
+            Reported { remote_mta: Some(&name), ..failed(&address, &failure) },
+            failed(&address, &failure),
         ];
-        let notice = Notice { sender: &sender, reporting_mta: &name, ..notice(&failed, &head) };
+        let notice = Notice {
+            sender: &sender,
+            reporting_mta: &name,
+            smtputf8,
+            envelope_id: Some(&address),
+            ..notice(&recipients, &head)
+        };
         let report = read_report(&notice.compose());
 
         let mut names = BTreeMap::<&str, usize>::new();
@@ -277,8 +301,169 @@ proptest! {
         prop_assert!(report.text.starts_with("This is the mail server"));
         prop_assert_eq!(report.status.len(), 3);
         let counts: Vec<usize> = report.status.iter().map(Vec::len).collect();
-        prop_assert_eq!(counts, [3, 5, 4]);
+        prop_assert_eq!(counts, [4, 5, 4]);
     }
+
+    #[test]
+    fn nothing_breaks_out_of_other_notices(
+        original in hostile(),
+        text in hostile(),
+        content in hostile(),
+        is_delay in any::<bool>(),
+        smtputf8 in any::<bool>(),
+    ) {
+        let reply = Reply { code: 250, enhanced: None, text: printed(&text).into() };
+        let last_failure = printed(&text);
+        let fate = if is_delay { Fate::Delayed(&last_failure) } else { Fate::Relayed(&reply) };
+        let recipients = [
+            Reported { address: b"b@x", original: Some(&original), fate, remote_mta: None },
+        ];
+        let notice = Notice {
+            smtputf8,
+            retry_until: Some(WallTime::from_unix_ms(0)),
+            original: Original::Whole(&content),
+            ..notice(&recipients, b"")
+        };
+        let report = read_report(&notice.compose());
+        prop_assert_eq!(report.status.len(), 2);
+        let has_words = !is_delay || !last_failure.is_empty();
+        let count = 4 + usize::from(has_words) + usize::from(is_delay);
+        prop_assert_eq!(report.status[1].len(), count);
+        let is_encoded =
+            report.original_fields.iter().any(|(name, _)| name == "Content-Transfer-Encoding");
+        let original = if is_encoded {
+            lines::tests::decode(&report.original)
+        } else {
+            report.original
+        };
+        prop_assert_eq!(original, content);
+    }
+}
+
+fn printed(text: &[u8]) -> String {
+    text.iter().map(|&byte| printable(byte)).collect()
+}
+
+#[test]
+fn a_delay_says_until_when_it_is_tried() {
+    let nothing = Failure::expired("");
+    let recipients = [
+        Reported {
+            address: b"bob@example.com",
+            original: Some(b"rfc822;robert+2Bx@example.com"),
+            fate: Fate::Delayed("451 4.7.1 later (in reply to RCPT)"),
+            remote_mta: None,
+        },
+        Reported { original: None, fate: Fate::Delayed(""), ..failed(b"eve@x", &nothing) },
+    ];
+    let notice = Notice {
+        retry_until: Some(WallTime::from_unix_ms(1_795_924_893_000)),
+        envelope_id: Some(b"QQ314159+2B"),
+        ..notice(&recipients, HEADER)
+    };
+    let report = read_report(&notice.compose());
+    assert_eq!(value(&report.header, "Subject"), "Your message is delayed");
+    let text = report.text.replace("\r\n", " ");
+    assert!(text.contains("It will be tried until Sun, 29 Nov 2026 04:01:33 +0000"), "{text}");
+    assert!(report.text.contains("It was not tried yet."));
+    assert_eq!(value(&report.status[0], "Original-Envelope-Id"), "QQ314159+");
+    let first = &report.status[1];
+    assert_eq!(first[0], ("Original-Recipient".into(), "rfc822; robert+x@example.com".into()));
+    assert_eq!(value(first, "Action"), "delayed");
+    assert_eq!(value(first, "Status"), "4.7.1");
+    assert_eq!(value(first, "Will-Retry-Until"), "Sun, 29 Nov 2026 04:01:33 +0000");
+    assert_eq!(value(&report.status[2], "Status"), "4.4.7");
+}
+
+#[test]
+fn a_success_names_the_server_that_took_it() {
+    let reply = Reply { code: 250, enhanced: None, text: "queued as 7".into() };
+    let recipients = [Reported {
+        address: b"bob@example.com",
+        original: None,
+        fate: Fate::Relayed(&reply),
+        remote_mta: Some("mx.example.com"),
+    }];
+    let report = read_report(&notice(&recipients, HEADER).compose());
+    assert_eq!(value(&report.header, "Subject"), "Your message was passed on");
+    assert!(report.text.contains("The server mx.example.com took it and said:"));
+    let status = &report.status[1];
+    assert_eq!(value(status, "Action"), "relayed");
+    assert_eq!(value(status, "Status"), "2.0.0");
+    assert_eq!(value(status, "Diagnostic-Code"), "smtp; 250 queued as 7");
+    let delivered = [Reported { fate: Fate::Delivered, remote_mta: None, ..recipients[0] }];
+    let report = read_report(&notice(&delivered, HEADER).compose());
+    assert_eq!(value(&report.status[1], "Action"), "delivered");
+}
+
+#[test]
+fn a_whole_message_comes_back_as_it_was() {
+    let failure = Failure::expired("");
+    let recipients = [failed(b"b@x", &failure)];
+    let cases: [(&[u8], &str, bool); 3] = [
+        (HEADER, "message/rfc822", false),
+        (b"Subject: x\r\n\r\ncaf\xe9\r\n", "message/global", true),
+        (b"Subject: x\r\n\r\n\0\n.", "message/global", true),
+    ];
+    for (content, kind, is_encoded) in cases {
+        let notice = Notice { original: Original::Whole(content), ..notice(&recipients, b"") };
+        let report = read_report(&notice.compose());
+        assert_eq!(value(&report.original_fields, "Content-Type"), kind);
+        let original =
+            if is_encoded { lines::tests::decode(&report.original) } else { report.original };
+        assert_eq!(original, content);
+        assert!(report.text.contains("Your message is attached."));
+    }
+    let large = Notice { original: Original::HeaderOfLarge(HEADER), ..notice(&recipients, b"") };
+    let report = read_report(&large.compose());
+    assert_eq!(value(&report.original_fields, "Content-Type"), "text/rfc822-headers");
+    assert!(report.text.contains("too large to come back"), "{}", report.text);
+}
+
+#[test]
+fn only_failures_bring_a_message_back_and_no_large_one() {
+    let (full, headers) = (Some(ReturnedContent::Full), Some(ReturnedContent::Headers));
+    let bound = DSN_CONTENT_BYTES_MAX as u64;
+    assert_eq!(Original::wanted(full, true, bound), (DSN_CONTENT_BYTES_MAX, true));
+    for (returned, fails, length) in
+        [(full, true, bound + 1), (full, false, bound), (headers, true, bound), (None, true, bound)]
+    {
+        let wanted = Original::wanted(returned, fails, length);
+        assert_eq!(wanted, (DSN_HEADER_BYTES_MAX, false));
+    }
+    assert_eq!(Original::wanted(None, true, 7), (7, false));
+}
+
+#[test]
+fn a_notice_about_an_international_message_is_one() {
+    let failure = Failure::expired("");
+    let address = "δοκιμή@παράδειγμα.δοκιμή".as_bytes();
+    let recipients = [failed(address, &failure)];
+    let header = "Subject: καλημέρα\r\n".as_bytes();
+    let sender = "χρήστης@example.org".as_bytes();
+    assert!(is_international(sender) && !is_international(b"ann@example.org"));
+    let global = Notice { smtputf8: true, sender, ..notice(&recipients, header) };
+    let report = read_report(&global.compose());
+    assert_eq!(value(&report.header, "To"), "<χρήστης@example.org>");
+    assert_eq!(report.status_kind, "message/global-delivery-status");
+    let shown = "utf-8; δοκιμή@παράδειγμα.δοκιμή";
+    assert_eq!(value(&report.status[1], "Final-Recipient"), shown);
+    assert!(report.text.contains("<δοκιμή@παράδειγμα.δοκιμή>"));
+    assert_eq!(value(&report.original_fields, "Content-Type"), "message/global-headers");
+    // A sender of ASCII gets a notice that any server takes.
+    let global = Notice { smtputf8: true, ..notice(&recipients, header) };
+    assert!(global.compose().is_ascii());
+    // Without SMTPUTF8 nothing of it is shown.
+    let report = read_report(&notice(&recipients, header).compose());
+    assert_eq!(report.status_kind, "message/delivery-status");
+    assert!(value(&report.status[1], "Final-Recipient").starts_with("rfc822; ???"));
+}
+
+#[test]
+fn text_that_turns_around_is_not_shown() {
+    let address = "a\u{202e}b\u{85}c\u{2028}@x".as_bytes();
+    assert_eq!(address_text(address, true), "a?b?c?@x");
+    assert_eq!(address_text("ä @x".as_bytes(), true), "ä @x");
 }
 
 /// Bytes that would like to be something else.

@@ -4,6 +4,8 @@
 
 pub mod dns;
 pub mod listen;
+pub mod memory;
 pub mod ring;
 pub mod store;
 pub mod time;
+pub mod tls;

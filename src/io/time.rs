@@ -23,10 +23,19 @@ pub fn wall() -> WallTime {
 /// # Errors
 /// `ENOSYS` where a sandbox forbids `getrandom(2)`.
 pub fn seed() -> io::Result<u64> {
-    let mut bytes = [0; 8];
+    random_bytes().map(u64::from_ne_bytes)
+}
+
+/// Random bytes from the kernel, for secrets and salts.
+///
+/// # Errors
+/// As [`seed`].
+pub fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
+    const { assert!(N <= 256, "more may come cut short") };
+    let mut bytes = [0; N];
     // A request of up to 256 bytes is never cut short once the pool is ready (getrandom(2)).
     getrandom(&mut bytes, GetRandomFlags::empty())?;
-    Ok(u64::from_ne_bytes(bytes))
+    Ok(bytes)
 }
 
 /// Times before the epoch, which only a clock that was never set shows, count as the epoch.

@@ -54,6 +54,8 @@ impl EnhancedCode {
     pub const TOO_BIG_5_3_4: Self = Self::new(5, 3, 4);
     /// Unable to route: no host takes mail for the domain (RFC 3463 §3.5).
     pub const UNROUTABLE_5_4_4: Self = Self::new(5, 4, 4);
+    /// Delivery time expired, for good (RFC 3463 §3.5).
+    pub const EXPIRED_5_4_7: Self = Self::new(5, 4, 7);
     /// Routing loop detected (RFC 3463 §3.5).
     pub const LOOP_5_4_6: Self = Self::new(5, 4, 6);
     /// Invalid command: out of sequence or not implemented (RFC 3463 §3.6).

@@ -14,20 +14,26 @@
 
 #![forbid(unsafe_code)]
 
+mod alarms;
 pub mod backoff;
 pub mod decision;
 mod deferred;
+mod job;
 #[cfg(test)]
 mod model;
+pub mod notice;
 pub mod outcome;
 mod ready;
 pub mod schedule;
 mod slots;
 mod task;
+mod terms;
 #[cfg(test)]
 mod tests;
 
 pub use backoff::Backoff;
 pub use decision::Decision;
+pub use job::{Job, QueueSettings, Settled};
 pub use ready::SiteView;
-pub use schedule::{Job, Queue, QueueSettings, Settled};
+pub use schedule::Queue;
+pub use terms::Expiry;

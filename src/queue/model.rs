@@ -1,21 +1,27 @@
 //! The queue beside a naive twin that keeps every recipient in one plain table, driven by random
 //! operations.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod twin;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
+use self::twin::{Belief, Facts, Twin};
 use super::task::Place;
-use super::{Backoff, Decision, Job, Queue, QueueSettings};
+use super::{Backoff, Decision, Expiry, Job, Queue, QueueSettings, Settled};
 use crate::clock::WallTime;
 use crate::ids::MessageId;
-use crate::message::{Content, Message, Recipient, RecipientState};
+use crate::message::{
+    Content, DeliverBy, DeliverByMode, Message, Notices, Notify, Recipient, RecipientState, Wishes,
+};
 use crate::route::{Destination, NextHop, Route, RouteTable};
 
 const RETRY_FIRST: Duration = Duration::from_secs(10);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 const EXPIRE: Duration = Duration::from_secs(200);
+const DELAY_NOTICE: Duration = Duration::from_secs(50);
 const CONNECTIONS_MAX: usize = 3;
 const RECIPIENTS_MAX: usize = 2;
 
@@ -24,6 +30,7 @@ fn queue() -> Queue {
         retry_first: RETRY_FIRST,
         retry_max: RETRY_MAX,
         expire: EXPIRE,
+        delay_notice: DELAY_NOTICE,
         connections_per_site_max: CONNECTIONS_MAX,
         recipients_per_transaction_max: RECIPIENTS_MAX,
         ..QueueSettings::new("local.test", 1)
@@ -65,84 +72,9 @@ pub(super) fn defer(reason: &str) -> Decision {
     Decision::Defer { reason: reason.into() }
 }
 
-/// Where the twin believes a recipient to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Belief {
-    /// Ready since this rank. Of those with the same rank any may come first.
-    Ready(i64),
-    Running,
-    Deferred(WallTime),
-    Final,
-}
-
-/// The twin: a table of (message, recipient), searched whole for every question.
-#[derive(Default)]
-struct Twin {
-    beliefs: BTreeMap<(MessageId, u32), (NextHop, Belief)>,
-    holds: BTreeMap<NextHop, WallTime>,
-    connections: BTreeMap<NextHop, usize>,
-    rank: i64,
-    front_rank: i64,
-}
-
-impl Twin {
-    fn next_due(&self) -> Option<WallTime> {
-        let deferred = self.beliefs.values().filter_map(|(_, belief)| match belief {
-            Belief::Deferred(due) => Some(*due),
-            Belief::Ready(_) | Belief::Running | Belief::Final => None,
-        });
-        deferred.chain(self.holds.values().copied()).min()
-    }
-
-    fn promote(&mut self, wall: WallTime) {
-        // Ranks by due time: those due earlier were promoted earlier.
-        let mut dues: Vec<WallTime> = Vec::new();
-        for (_, belief) in self.beliefs.values() {
-            if let Belief::Deferred(due) = belief
-                && *due <= wall
-            {
-                dues.push(*due);
-            }
-        }
-        dues.sort_unstable();
-        dues.dedup();
-        for (_, belief) in self.beliefs.values_mut() {
-            if let Belief::Deferred(due) = *belief
-                && let Ok(place) = dues.binary_search(&due)
-            {
-                *belief = Belief::Ready(self.rank + i64::try_from(place).unwrap());
-            }
-        }
-        self.rank += i64::try_from(dues.len()).unwrap();
-        self.holds.retain(|_, until| *until > wall);
-    }
-
-    fn lowest_rank(&self, hop: &NextHop) -> Option<i64> {
-        let ready = self.beliefs.values().filter_map(|(of, belief)| match belief {
-            Belief::Ready(rank) if of == hop => Some(*rank),
-            Belief::Ready(_) | Belief::Running | Belief::Deferred(_) | Belief::Final => None,
-        });
-        ready.min()
-    }
-
-    /// Forgets the hold of a next hop that has nothing left.
-    fn tidy(&mut self) {
-        let busy: BTreeSet<NextHop> = self
-            .beliefs
-            .values()
-            .filter(|(_, belief)| *belief != Belief::Final)
-            .map(|(hop, _)| hop.clone())
-            .collect();
-        let connections = &self.connections;
-        self.holds.retain(|hop, _| {
-            busy.contains(hop) || connections.get(hop).is_some_and(|&count| count > 0)
-        });
-    }
-}
-
 #[derive(Clone, Debug)]
 enum Operation {
-    Insert { domains: Vec<u8>, attempts: u16, ahead_s: i64 },
+    Insert { domains: Vec<u8>, attempts: u16, ahead_s: i64, asks: Asks },
     Advance { seconds: u64 },
     Connect,
     Opened { pick: usize },
@@ -154,9 +86,34 @@ enum Operation {
     Remove { pick: usize },
 }
 
+/// What a client asked for.
+#[derive(Clone, Debug, Default)]
+struct Asks {
+    priority: Option<i8>,
+    hold_s: Option<u64>,
+    /// Seconds from now, and whether only to be told.
+    by: Option<(i64, bool)>,
+    delay: bool,
+}
+
+fn asks() -> impl Strategy<Value = Asks> {
+    let parts = (
+        prop::option::weighted(0.3, -2_i8..=2),
+        prop::option::weighted(0.1, 0_u64..100),
+        prop::option::weighted(0.2, (-50_i64..250, any::<bool>())),
+        prop::bool::weighted(0.2),
+    );
+    parts.prop_map(|(priority, hold_s, by, delay)| Asks { priority, hold_s, by, delay })
+}
+
 fn insertion() -> impl Strategy<Value = Operation> {
-    let parts = (prop::collection::vec(0_u8..5, 1..6), 0_u16..3, -250_i64..100);
-    parts.prop_map(|(domains, attempts, ahead_s)| Operation::Insert { domains, attempts, ahead_s })
+    let parts = (prop::collection::vec(0_u8..5, 1..6), 0_u16..3, -250_i64..100, asks());
+    parts.prop_map(|(domains, attempts, ahead_s, asks)| Operation::Insert {
+        domains,
+        attempts,
+        ahead_s,
+        asks,
+    })
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -206,11 +163,12 @@ struct Pair {
 impl Pair {
     fn apply(&mut self, operation: Operation) {
         match operation {
-            Operation::Insert { domains, attempts, ahead_s } => {
-                self.insert(&domains, attempts, ahead_s);
+            Operation::Insert { domains, attempts, ahead_s, asks } => {
+                self.insert(&domains, attempts, ahead_s, &asks);
             }
             Operation::Advance { seconds } => {
                 self.wall = self.wall + Duration::from_secs(seconds);
+                self.lapse();
                 self.queue.promote_due(self.wall);
                 self.twin.promote(self.wall);
             }
@@ -239,7 +197,7 @@ impl Pair {
         self.compare();
     }
 
-    fn insert(&mut self, domains: &[u8], attempts: u16, ahead_s: i64) {
+    fn insert(&mut self, domains: &[u8], attempts: u16, ahead_s: i64, asks: &Asks) {
         self.ids += 1;
         let addresses: Vec<String> =
             domains.iter().enumerate().map(|(n, &domain)| address(domain, n)).collect();
@@ -255,19 +213,23 @@ impl Pair {
                     attempts,
                     next_attempt: self.wall + shift,
                     last_failure: "before the restart".into(),
+                    delay_told: false,
                 };
             }
         }
+        let facts = self.ask(&mut message, asks);
         if ahead_s % 3 == 0 {
             message.recipients[0].state = RecipientState::Delivered;
         }
         let is_finished = message.is_finished();
         let id = message.id;
-        let expiry = received + EXPIRE;
+        let released = message.released();
+        self.twin.facts.insert(id, facts);
         for (index, (recipient, &domain)) in (0..).zip(message.recipients.iter().zip(domains)) {
             let belief = match &recipient.state {
-                RecipientState::Pending { next_attempt, .. } => {
-                    let due = (*next_attempt).min(expiry);
+                RecipientState::Pending { attempts, next_attempt, .. } => {
+                    let first = if *attempts == 0 { released } else { *next_attempt };
+                    let due = (*next_attempt).max(first).min(facts.end);
                     if due > self.wall {
                         Belief::Deferred(due)
                     } else {
@@ -283,6 +245,84 @@ impl Pair {
         self.twin.rank += 1;
         assert_eq!(self.queue.insert(self.wall, &self.routes, message.clone()), !is_finished);
         assert!(!self.queue.insert(self.wall, &self.routes, message), "twice");
+    }
+
+    /// Gives the message what was asked for, and says what follows from it.
+    fn ask(&self, message: &mut Message, asks: &Asks) -> Facts {
+        let time = |second: i64| {
+            let shift = Duration::from_secs(second.unsigned_abs());
+            if second < 0 {
+                let shift = u64::try_from(shift.as_millis()).unwrap();
+                WallTime::from_unix_ms(self.wall.as_unix_ms() - shift)
+            } else {
+                self.wall + shift
+            }
+        };
+        let hold_until = asks.hold_s.map(|second| self.wall + Duration::from_secs(second));
+        let deliver_by = asks.by.map(|(second, notify)| DeliverBy {
+            at: time(second),
+            mode: if notify { DeliverByMode::Notify } else { DeliverByMode::Return },
+            trace: false,
+        });
+        if asks.priority.is_some() || hold_until.is_some() || deliver_by.is_some() {
+            let wishes =
+                Wishes { priority: asks.priority, hold_until, deliver_by, ..Wishes::default() };
+            message.wishes = Some(Box::new(wishes));
+        }
+        if asks.delay {
+            for recipient in &mut message.recipients {
+                let notify = Some(Notify { delay: true, ..Notify::default() });
+                recipient.notices = Some(Box::new(Notices { notify, ..Notices::default() }));
+            }
+        }
+        let released = hold_until.map_or(message.received, |until| until.max(message.received));
+        let aged = released + EXPIRE;
+        let deadline = asks.by.filter(|(_, notify)| !notify).map(|(second, _)| time(second));
+        let warning = asks.by.filter(|(_, notify)| *notify).map(|(second, _)| time(second));
+        let warning = warning.filter(|at| *at > message.received);
+        let is_told = asks.delay || asks.by.is_some_and(|(_, notify)| notify);
+        Facts {
+            priority: asks.priority.unwrap_or(0),
+            end: deadline.map_or(aged, |at| at.min(aged)),
+            returns: deadline.is_some_and(|at| at < aged),
+            delay_at: is_told.then(|| warning.unwrap_or(released + DELAY_NOTICE)),
+        }
+    }
+
+    fn lapse(&mut self) {
+        while let Some(settled) = self.queue.poll_lapsed(self.wall) {
+            self.lapsed(&settled);
+        }
+        assert!(
+            self.twin.lapses(self.wall).all(|at| at > self.wall),
+            "something was not done in time"
+        );
+    }
+
+    /// The twin's side of what time alone has done.
+    fn lapsed(&mut self, settled: &Settled) {
+        let id = settled.outcome.message;
+        let facts = self.twin.facts[&id];
+        let message = self.queue.message(id).unwrap();
+        assert_eq!(settled.finished, message.is_finished());
+        assert!(settled.bounced.is_empty() || settled.delayed.is_empty());
+        assert!(!settled.outcome.recipients.is_empty());
+        for (index, state) in &settled.outcome.recipients {
+            assert_eq!(*state, message.recipients[*index as usize].state);
+            let (_, belief) = self.twin.beliefs.get_mut(&(id, *index)).unwrap();
+            if settled.bounced.contains(index) {
+                assert!(facts.returns && facts.end <= self.wall, "given up early");
+                assert!(matches!(belief, Belief::Ready(_) | Belief::Deferred(_)), "{belief:?}");
+                assert_eq!(settled.expiry, Expiry::DeliverBy);
+                *belief = Belief::Final;
+            } else {
+                assert!(settled.delayed.contains(index));
+                assert!(facts.delay_at.is_some_and(|at| at <= self.wall), "told early");
+                assert!(*belief != Belief::Final, "told of what is final");
+                assert!(self.twin.told.insert((id, *index)), "told twice");
+            }
+        }
+        assert!(settled.bounce_reasons.iter().all(|reason| reason.starts_with("5.4.7 ")));
     }
 
     fn connect(&mut self) {
@@ -310,11 +350,16 @@ impl Pair {
     }
 
     /// The twin's side of taking a job.
-    fn run(&mut self, hop: &NextHop, job: &Job, lowest: Option<i64>) {
+    fn run(&mut self, hop: &NextHop, job: &Job, lowest: Option<(i8, i64)>) {
+        let priority = self.twin.facts[&job.message].priority;
         for &index in &job.recipients {
             let (of, belief) = self.twin.beliefs.get_mut(&(job.message, index)).unwrap();
             assert_eq!(of, hop);
-            assert!(matches!(belief, Belief::Ready(rank) if Some(*rank) == lowest), "in order");
+            let place = match belief {
+                Belief::Ready(rank) => Some((-priority, *rank)),
+                Belief::Running | Belief::Deferred(_) | Belief::Final => None,
+            };
+            assert!(place.is_some() && place == lowest, "in order");
             *belief = Belief::Running;
         }
     }
@@ -361,12 +406,15 @@ impl Pair {
     }
 
     /// The twin's side of settling a job that was running.
-    fn conclude(&mut self, job: &Job, results: &[(u32, Decision)], settled: &super::Settled) {
+    fn conclude(&mut self, job: &Job, results: &[(u32, Decision)], settled: &Settled) {
         let indices: Vec<u32> = settled.outcome.recipients.iter().map(|(n, _)| *n).collect();
         assert_eq!(indices, job.recipients.to_vec());
         assert_eq!(settled.bounced.len(), settled.bounce_reasons.len());
         let message = self.queue.message(job.message).unwrap();
-        let expired = self.wall >= message.received + EXPIRE;
+        let facts = self.twin.facts[&job.message];
+        let expired = self.wall >= facts.end;
+        assert_eq!(settled.expiry == Expiry::DeliverBy, facts.returns);
+        assert!(settled.delayed.is_empty());
         for (index, state) in &settled.outcome.recipients {
             assert_eq!(*state, message.recipients[*index as usize].state);
             let decision = results.iter().find(|(n, _)| n == index).map(|(_, decision)| decision);
@@ -379,15 +427,16 @@ impl Pair {
                 }
                 (
                     Some(Decision::Defer { .. }) | None,
-                    RecipientState::Pending { attempts, next_attempt, .. },
+                    RecipientState::Pending { attempts, next_attempt, delay_told, .. },
                 ) => {
+                    let was_told = self.twin.told.contains(&(job.message, *index));
+                    assert_eq!(*delay_told, was_told);
                     assert!(!expired, "a deferral after the expiry");
                     let backoff = Backoff { first: RETRY_FIRST, max: RETRY_MAX };
                     let least = self.wall + backoff.wait(*attempts, 0);
                     let most = self.wall + backoff.wait(*attempts, u64::MAX);
-                    let expiry = message.received + EXPIRE;
-                    assert!(*next_attempt >= least.min(expiry));
-                    assert!(*next_attempt <= most.min(expiry));
+                    assert!(*next_attempt >= least.min(facts.end));
+                    assert!(*next_attempt <= most.min(facts.end));
                     Belief::Deferred(*next_attempt)
                 }
                 other => panic!("{other:?}"),
@@ -451,6 +500,9 @@ impl Pair {
         assert!(ids.iter().copied().eq(self.queue.messages_after(None).map(|m| m.id)));
         assert_eq!(ids.len(), self.queue.len());
         assert_eq!(self.queue.next_due(), self.twin.next_due());
+        if let Some(at) = self.twin.lapses(self.wall).min() {
+            assert!(self.queue.next_lapse().is_some_and(|next| next <= at), "an alarm is missing");
+        }
         let (mut tasks, mut deferred) = (0, 0);
         for view in self.queue.sites() {
             tasks += view.ready + view.running + view.deferred;
@@ -473,6 +525,12 @@ impl Pair {
             self.queue.connection_closed(&up);
         }
         for _ in 0..10_000 {
+            while let Some(settled) = self.queue.poll_lapsed(self.wall) {
+                if settled.finished {
+                    self.queue.remove(settled.outcome.message);
+                }
+            }
+            self.queue.promote_due(self.wall);
             while let Some(hop) = self.queue.poll_connect() {
                 while let Some(job) = self.queue.take_job(&hop) {
                     let all = job.recipients.iter().map(|&n| (n, Decision::Deliver));
@@ -485,10 +543,11 @@ impl Pair {
                     self.queue.connection_closed(&hop);
                 }
             }
-            let Some(due) = self.queue.next_due() else { break };
-            self.wall = due;
-            self.queue.promote_due(due);
+            let due = self.queue.next_due().into_iter().chain(self.queue.next_lapse()).min();
+            let Some(due) = due else { break };
+            self.wall = self.wall.max(due);
         }
+        assert_eq!(self.queue.alarm_count(), 0);
         // What stays was finished before and waits for its removal.
         assert!(self.queue.messages_after(None).all(Message::is_finished), "mail is stuck");
         assert_eq!(self.queue.task_counts(), (0, 0));
@@ -500,23 +559,44 @@ fn pick_of<T>(items: &[T], pick: usize) -> Option<usize> {
     (!items.is_empty()).then(|| pick % items.len())
 }
 
+fn run(operations: Vec<Operation>) {
+    let mut pair = Pair {
+        queue: queue(),
+        twin: Twin::default(),
+        routes: routes(),
+        wall: at(1_000),
+        ids: 0,
+        jobs: Vec::new(),
+        up: Vec::new(),
+    };
+    for operation in operations {
+        pair.apply(operation);
+    }
+    pair.drain();
+}
+
+#[test]
+fn a_site_whose_last_mail_bounces_is_forgotten() {
+    let asks = Asks::default();
+    run(vec![
+        Operation::Insert {
+            domains: vec![0, 0, 0, 0],
+            attempts: 0,
+            ahead_s: -200,
+            asks: asks.clone(),
+        },
+        Operation::Insert { domains: vec![0], attempts: 0, ahead_s: 0, asks },
+        Operation::DeferSite { domain: 0, count_max: 2 },
+    ]);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(
+        ProptestConfig::default().cases.max(512)
+    ))]
 
     #[test]
     fn the_queue_agrees_with_its_twin(operations in prop::collection::vec(operation(), 1..120)) {
-        let mut pair = Pair {
-            queue: queue(),
-            twin: Twin::default(),
-            routes: routes(),
-            wall: at(1_000),
-            ids: 0,
-            jobs: Vec::new(),
-            up: Vec::new(),
-        };
-        for operation in operations {
-            pair.apply(operation);
-        }
-        pair.drain();
+        run(operations);
     }
 }

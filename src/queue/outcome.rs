@@ -39,9 +39,8 @@
 //!
 //! Two things are not decided here. That a deferral past the message's expiry becomes a bounce
 //! belongs to the queue, which knows the times. And a bounce says only that the recipient is given
-//! up; whether the sender is told, see [`notice_is_owed`].
+//! up; whether the sender is told, see [`queue::notice`](crate::queue::notice).
 
-use crate::message::Message;
 use crate::proto::client::{Failure, Scope, Severity};
 use crate::proto::reply_parse::Reply;
 use crate::queue::Decision;
@@ -94,18 +93,9 @@ const fn another_may_do_better(scope: Scope, severity: Severity) -> bool {
     }
 }
 
-/// Whether the sender of `message` is told about recipients that were given up: always, except
-/// that nobody answers the null sender (RFC 5321 §4.5.5, §6.1), or bounces would bounce for ever.
-pub fn notice_is_owed(message: &Message) -> bool {
-    !message.has_null_sender()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::WallTime;
-    use crate::ids::MessageId;
-    use crate::message::Content;
     use crate::proto::enhanced::EnhancedCode;
 
     const SCOPES: [Scope; 4] = [Scope::Session, Scope::Site, Scope::Message, Scope::Recipient];
@@ -172,20 +162,5 @@ mod tests {
         let delivered = Verdict::Final(Decision::Deliver);
         assert_eq!(decide(&Ok(reply.clone()), false), delivered);
         assert_eq!(decide(&Ok(reply), true), delivered);
-    }
-
-    #[test]
-    fn the_null_sender_is_owed_nothing() {
-        let mut message = Message {
-            id: MessageId(1),
-            received: WallTime::from_unix_ms(0),
-            sender: b"a@example.com".as_slice().into(),
-            recipients: Vec::new(),
-            content: Content::default(),
-            wishes: None,
-        };
-        assert!(notice_is_owed(&message));
-        message.sender = Box::default();
-        assert!(!notice_is_owed(&message));
     }
 }

@@ -1,7 +1,8 @@
 //! Ready queues: one for each next hop that has mail, with its connections.
 //!
 //! # Guarantees
-//! Within a next hop tasks are taken first in, first out. Next hops that want a connection are
+//! Within a next hop tasks are taken by falling priority (RFC 6710 §5), first in, first out among
+//! equals. Next hops that want a connection are
 //! served in turn: one that was just served goes behind all others that wait.
 //!
 //! A next hop wants one more connection if it has more ready jobs than its free connections (those
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::slots::{Key, Slots};
-use super::task::{ReadyList, Task};
+use super::task::{ReadyTasks, Task};
 use crate::clock::WallTime;
 use crate::limits::{CONNECTIONS_UNPROVEN_MAX, JOBS_PER_CONNECTION};
 use crate::route::NextHop;
@@ -27,7 +28,7 @@ use crate::route::NextHop;
 #[derive(Debug)]
 pub(super) struct Site {
     next_hop: Rc<NextHop>,
-    ready: ReadyList,
+    ready: ReadyTasks,
     /// Tasks wherever they stand.
     tasks: usize,
     /// Tasks that are in jobs.
@@ -107,7 +108,7 @@ impl ReadyQueues {
                 let next_hop = Rc::new(next_hop);
                 let key = self.sites.insert(Site {
                     next_hop: Rc::clone(&next_hop),
-                    ready: ReadyList::new(),
+                    ready: ReadyTasks::new(),
                     tasks: 0,
                     running: 0,
                     connections: 0,

@@ -10,6 +10,10 @@
 //! **Demand.** A next hop asks for connections in proportion to its ready jobs, up to a maximum,
 //! and for a single one until that came up (see `ready`).
 //!
+//! **Priority** (RFC 6710 §5). Within a next hop the mail of a higher priority goes first. What is
+//! lower waits for as long as there is any, and ends with its age: whoever may ask for priorities
+//! is trusted to use them sparingly.
+//!
 //! **Grouping.** Recipients of a message that share a next hop go in one transaction, up to a
 //! maximum; those that are deferred together stay together.
 //!
@@ -25,10 +29,14 @@
 //! lost, none is offered twice at once. The state of a recipient in the queue is the one in the
 //! last [`Outcome`] that was returned for it.
 //!
-//! **Expiry.** A recipient is deferred only before its message expires, and at most until then; an
-//! attempt that fails at or after that time ends in a bounce. So the last attempt falls on the
-//! expiry itself, and what was in the spool past its time while the host was down is still tried
-//! once.
+//! **Hold** (RFC 4865). No attempt is made before a message is released, and its age counts from
+//! there.
+//!
+//! **Expiry.** A recipient is deferred only before its message ends, and at most until then; an
+//! attempt that fails at or after that time ends in a bounce. So the last attempt falls on the end
+//! itself, and what was in the spool past its time while the host was down is still tried once. At
+//! a deadline that the sender set nothing more is tried: [`Queue::poll_lapsed`] gives it up
+//! (RFC 2852). That call also says whose sender is to be told of a delay.
 //!
 //! # Never
 //! A message is never removed but by [`Queue::remove`].
@@ -40,101 +48,39 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use super::alarms::Alarms;
 use super::backoff::Backoff;
 use super::decision::Decision;
 use super::deferred::Deferred;
+use super::job::{Job, QueueSettings, Settled};
 use super::ready::{ReadyQueues, SiteView};
 use super::slots::{Key, Slots};
 use super::task::{Links, Place, Task};
+use super::terms::{End, Expiry, Terms};
 use crate::clock::WallTime;
 use crate::ids::MessageId;
-use crate::limits::{
-    CONNECTIONS_PER_SITE_MAX, FAILURE_TEXT_BYTES_MAX, PROMOTIONS_PER_CALL_MAX,
-    RECIPIENTS_PER_TRANSACTION_MAX,
-};
-use crate::message::{Message, Outcome, RecipientState};
+use crate::limits::PROMOTIONS_PER_CALL_MAX;
+use crate::message::{Message, RecipientState};
 use crate::route::{NextHop, RouteTable, recipient_domain};
 use crate::seed::SeedStream;
-
-/// What the queue is told once.
-#[derive(Clone, Debug)]
-pub struct QueueSettings {
-    /// Wait after the first deferral of a recipient.
-    pub retry_first: Duration,
-    /// Longest wait between two attempts.
-    pub retry_max: Duration,
-    /// Age from which a deferral becomes a bounce.
-    pub expire: Duration,
-    /// Connections to one next hop, at least 1.
-    pub connections_per_site_max: usize,
-    /// Recipients of one transaction, at least 1.
-    pub recipients_per_transaction_max: usize,
-    /// The domain of recipients that have none (`<postmaster>`): this host's name.
-    pub local_domain: Box<str>,
-    /// Determines the jitter of retries.
-    pub seed: u64,
-}
-
-impl QueueSettings {
-    /// The defaults: retries from 20 minutes to 12 hours apart, given up after five days
-    /// (RFC 5321 §4.5.4.1 wants four to five), 20 connections, 100 recipients.
-    pub fn new(local_domain: &str, seed: u64) -> Self {
-        Self {
-            retry_first: Duration::from_secs(1_200),
-            retry_max: Duration::from_secs(43_200),
-            expire: Duration::from_secs(432_000),
-            connections_per_site_max: CONNECTIONS_PER_SITE_MAX,
-            recipients_per_transaction_max: RECIPIENTS_PER_TRANSACTION_MAX,
-            local_domain: local_domain.into(),
-            seed,
-        }
-    }
-}
-
-/// Recipients of one message to try in one transaction. It must come back, by [`Queue::settle`] or
-/// [`Queue::give_back`]: until then these recipients are offered to nobody else.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Job {
-    /// The message.
-    pub message: MessageId,
-    /// Indices in [`Message::recipients`], rising; at least one.
-    pub recipients: SmallVec<[u32; 4]>,
-    task: Key<Task>,
-    ticket: u64,
-}
-
-/// What settling a job came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settled {
-    /// For the spool: the new state of each recipient of the job. Empty if the job's message was
-    /// removed meanwhile.
-    pub outcome: Outcome,
-    /// Those of the recipients that were given up, in the order of the job.
-    pub bounced: Vec<u32>,
-    /// Why, one for each of `bounced`. The reason of one that expired begins with `4.4.7`
-    /// (RFC 3463 §3.5) and ends with why the last attempt failed.
-    pub bounce_reasons: Vec<Box<str>>,
-    /// Whether every recipient of the message is final, so that it can be removed once the outcome
-    /// is appended.
-    pub finished: bool,
-}
 
 /// A message and the list of its tasks.
 #[derive(Debug)]
 pub(super) struct Entry {
     message: Message,
     tasks: Key<Task>,
+    /// Its time in the alarms.
+    alarm: Option<WallTime>,
 }
 
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Queue {
     backoff: Backoff,
-    expire: Duration,
+    terms: Terms,
     recipients_per_transaction_max: usize,
     local_domain: Box<str>,
     seeds: SeedStream,
@@ -144,6 +90,7 @@ pub struct Queue {
     tasks: Slots<Task>,
     ready: ReadyQueues,
     deferred: Deferred,
+    alarms: Alarms,
 }
 
 impl Queue {
@@ -156,7 +103,7 @@ impl Queue {
         assert!(settings.recipients_per_transaction_max > 0, "a transaction needs a recipient");
         Self {
             backoff: Backoff { first: settings.retry_first, max: settings.retry_max },
-            expire: settings.expire,
+            terms: Terms { expire: settings.expire, delay_notice: settings.delay_notice },
             recipients_per_transaction_max: settings.recipients_per_transaction_max,
             local_domain: settings.local_domain,
             seeds: SeedStream::new(settings.seed),
@@ -166,12 +113,14 @@ impl Queue {
             tasks: Slots::new(),
             ready: ReadyQueues::new(settings.connections_per_site_max),
             deferred: Deferred::new(),
+            alarms: Alarms::default(),
         }
     }
 
     /// Takes in a message, fresh or recovered. A recipient whose next attempt lies ahead is
-    /// deferred until then (or until the message expires, if that is earlier); the others are
-    /// ready. Recipients that are final stay as they are.
+    /// deferred until then (or until the message ends, if that is earlier), and one that no attempt
+    /// was made for until the message is released; the others are ready. Recipients that are final
+    /// stay as they are.
     ///
     /// Returns whether the queue keeps the message: not if it is finished, nor if the queue has one
     /// of this id.
@@ -179,22 +128,29 @@ impl Queue {
         if message.is_finished() || self.by_id.contains_key(&message.id) {
             return false;
         }
-        let expiry = message.received + self.expire;
+        let (released, end) = (message.released(), self.terms.end(&message));
+        let priority = message.priority();
         let local_domain = &self.local_domain;
         // The next hop of a recipient, and when it is due if not at once.
         let mut placed: SmallVec<[(NextHop, Option<WallTime>, u32); 1]> = SmallVec::new();
         for (index, recipient) in (0_u32..).zip(&mut message.recipients) {
-            let RecipientState::Pending { next_attempt, .. } = &mut recipient.state else {
+            let RecipientState::Pending { attempts, next_attempt, .. } = &mut recipient.state
+            else {
                 continue;
             };
-            *next_attempt = (*next_attempt).min(expiry);
+            if *attempts == 0 {
+                *next_attempt = (*next_attempt).max(released);
+            }
+            *next_attempt = (*next_attempt).min(end.at);
             let due = Some(*next_attempt).filter(|&due| due > wall);
             let hop = routes.next_hop(recipient_domain(&recipient.address, local_domain));
             placed.push((hop, due, index));
         }
         placed.sort_unstable();
         let id = message.id;
-        let entry = self.entries.insert(Entry { message, tasks: Key::NONE });
+        let alarm = self.terms.next_alarm(&message, None);
+        let entry = self.entries.insert(Entry { message, tasks: Key::NONE, alarm });
+        self.alarms.set(entry, None, alarm);
         self.by_id.insert(id, entry);
         let together = placed.chunk_by(|one, other| (&one.0, one.1) == (&other.0, other.1));
         for group in together {
@@ -202,7 +158,7 @@ impl Queue {
                 let (hop, due, _) = &part[0];
                 let recipients = part.iter().map(|&(_, _, index)| index).collect();
                 let site = self.ready.add_task(hop.clone());
-                let task = self.add_task(entry, site, recipients);
+                let task = self.add_task(entry, site, priority, recipients);
                 self.place(task, *due);
             }
         }
@@ -221,6 +177,11 @@ impl Queue {
     pub fn message_mut(&mut self, id: MessageId) -> Option<&mut Message> {
         let &key = self.by_id.get(&id)?;
         Some(&mut self.entries[key].message)
+    }
+
+    /// When `message` is given up if it was not delivered until then.
+    pub fn ends_at(&self, message: &Message) -> WallTime {
+        self.terms.end(message).at
     }
 
     /// Messages in the queue.
@@ -254,6 +215,30 @@ impl Queue {
                 break;
             }
         }
+    }
+
+    /// What time alone has brought about for one message: recipients that are given up because the
+    /// deadline of their sender has passed (RFC 2852), or whose sender is to be told of a delay
+    /// (RFC 3461 §5.2.5). Its outcome is recorded as that of a job is. Recipients of jobs that are
+    /// out are not given up here: what comes of the job decides.
+    ///
+    /// The caller goes on until there is none, and before it calls [`Queue::promote_due`], so that
+    /// nothing is tried past its deadline.
+    #[must_use]
+    pub fn poll_lapsed(&mut self, wall: WallTime) -> Option<Settled> {
+        while let Some(entry) = self.alarms.first_due(wall) {
+            let settled = self.lapse(wall, entry);
+            if !settled.outcome.recipients.is_empty() {
+                return Some(settled);
+            }
+        }
+        None
+    }
+
+    /// When [`Queue::poll_lapsed`] has something to say next.
+    #[must_use]
+    pub fn next_lapse(&self) -> Option<WallTime> {
+        self.alarms.next_due()
     }
 
     /// When [`Queue::promote_due`] has something to do next.
@@ -313,18 +298,17 @@ impl Queue {
         // Ready first, so that the site is not forgotten in between.
         self.ready.push_front(&mut self.tasks, job.task);
         self.ready.job_ended(site);
+        // While it was out its deadline may have passed.
+        let entry = self.tasks[job.task].entry;
+        let alarm = self.terms.next_alarm(&self.entries[entry].message, None);
+        self.set_alarm(entry, alarm);
     }
 
     /// Takes the results of a job: one [`Decision`] for each of its recipients, by index, in any
     /// order. A recipient without one is deferred.
     pub fn settle(&mut self, wall: WallTime, job: &Job, results: &[(u32, Decision)]) -> Settled {
         if !self.is_running(job) {
-            return Settled {
-                outcome: Outcome { message: job.message, recipients: Vec::new() },
-                bounced: Vec::new(),
-                bounce_reasons: Vec::new(),
-                finished: false,
-            };
+            return Settled::new(job.message, Expiry::Age);
         }
         let missing = Decision::Defer { reason: "the attempt ended without a result".into() };
         let mut decisions: SmallVec<[&Decision; 4]> =
@@ -373,14 +357,9 @@ impl Queue {
     /// out come to nothing when they are settled.
     pub fn remove(&mut self, id: MessageId) -> Option<Message> {
         let key = self.by_id.remove(&id)?;
+        self.set_alarm(key, None);
         while let Some(task) = self.entries[key].tasks.some() {
-            let site = self.tasks[task].site;
-            match self.tasks[task].place {
-                Place::Deferred { due } => self.deferred.remove(due, task),
-                Place::Ready { .. } => self.ready.unlink(&mut self.tasks, task),
-                Place::Running { .. } => self.ready.job_ended(site),
-            }
-            self.drop_task(task);
+            self.withdraw(task);
         }
         Some(self.entries.remove(key).message)
     }
@@ -389,6 +368,7 @@ impl Queue {
         &mut self,
         entry: Key<Entry>,
         site: Key<super::ready::Site>,
+        priority: i8,
         recipients: SmallVec<[u32; 4]>,
     ) -> Key<Task> {
         let next = self.entries[entry].tasks;
@@ -398,6 +378,7 @@ impl Queue {
             // No job has this ticket; the caller places the task at once.
             place: Place::Running { ticket: u64::MAX },
             siblings: Links { previous: Key::NONE, next },
+            priority,
             recipients,
         });
         if let Some(next) = next.some() {
@@ -443,26 +424,18 @@ impl Queue {
 
     /// Gives each recipient of a running job its decision, in the order of the job.
     fn conclude(&mut self, wall: WallTime, job: &Job, decisions: &[&Decision]) -> Settled {
-        let Task { entry, site, .. } = self.tasks[job.task];
+        let Task { entry, site, priority, .. } = self.tasks[job.task];
         // One number for the job, so that its recipients are deferred to the same time and stay
         // together.
         let random = self.seeds.take();
         let message = &mut self.entries[entry].message;
-        let mut settled = Settled {
-            outcome: Outcome { message: job.message, recipients: Vec::new() },
-            bounced: Vec::new(),
-            bounce_reasons: Vec::new(),
-            finished: false,
-        };
+        let end = self.terms.end(message);
+        let mut settled = Settled::new(job.message, end.expiry);
         let mut again: SmallVec<[(WallTime, u32); 4]> = SmallVec::new();
         for (&index, &decision) in job.recipients.iter().zip(decisions) {
             let state = &mut message.recipients[index as usize].state;
-            let RecipientState::Pending { attempts, .. } = *state else {
-                unreachable!("recipients of a task are pending")
-            };
-            let age = Age { wall, expiry: message.received + self.expire, expire: self.expire };
             let wait = |attempts| self.backoff.wait(attempts, random);
-            let (next, reason) = judge(decision, attempts, &age, wait);
+            let (next, reason) = self.terms.judge(decision, state, end, wall, wait);
             if let RecipientState::Pending { next_attempt, .. } = next {
                 again.push((next_attempt, index));
             }
@@ -480,14 +453,86 @@ impl Queue {
         for group in again.chunk_by(|one, other| one.0 == other.0) {
             let recipients = group.iter().map(|&(_, index)| index).collect();
             self.ready.add_task_to(site);
-            let task = self.add_task(entry, site, recipients);
+            let task = self.add_task(entry, site, priority, recipients);
             self.place(task, Some(group[0].0));
         }
         self.ready.job_ended(site);
         self.drop_task(job.task);
+        self.finish(entry, &mut settled);
+        settled
+    }
+
+    /// Gives up the recipients of a message whose deadline has passed, but for those of jobs that
+    /// are out; or else finds those whose sender is to be told of a delay. Sets the next alarm.
+    fn lapse(&mut self, wall: WallTime, entry: Key<Entry>) -> Settled {
+        let message = &self.entries[entry].message;
+        let end = self.terms.end(message);
+        let mut settled = Settled::new(message.id, end.expiry);
+        if end.expiry == Expiry::DeliverBy && end.at <= wall {
+            self.give_up_idle(entry, end, &mut settled);
+        } else {
+            let message = &mut self.entries[entry].message;
+            for index in self.terms.delayed(message, wall) {
+                let state = &mut message.recipients[index as usize].state;
+                if let RecipientState::Pending { delay_told, .. } = state {
+                    *delay_told = true;
+                }
+                settled.delayed.push(index);
+                settled.outcome.recipients.push((index, state.clone()));
+            }
+        }
+        let alarm = self.terms.next_alarm(&self.entries[entry].message, Some(wall));
+        self.set_alarm(entry, alarm);
+        self.finish(entry, &mut settled);
+        settled
+    }
+
+    fn give_up_idle(&mut self, entry: Key<Entry>, end: End, settled: &mut Settled) {
+        let mut next = self.entries[entry].tasks;
+        let mut given_up: SmallVec<[u32; 4]> = SmallVec::new();
+        while let Some(task) = next.some() {
+            next = self.tasks[task].siblings.next;
+            if !matches!(self.tasks[task].place, Place::Running { .. }) {
+                given_up.extend_from_slice(&self.tasks[task].recipients);
+                self.withdraw(task);
+            }
+        }
+        given_up.sort_unstable();
+        for index in given_up {
+            let state = &mut self.entries[entry].message.recipients[index as usize].state;
+            let before = std::mem::replace(state, RecipientState::Bounced);
+            let last_failure = match &before {
+                RecipientState::Pending { last_failure, .. } => &**last_failure,
+                RecipientState::Delivered | RecipientState::Bounced => "",
+            };
+            settled.bounced.push(index);
+            settled.bounce_reasons.push(self.terms.end_reason(end.expiry, last_failure));
+            settled.outcome.recipients.push((index, RecipientState::Bounced));
+        }
+    }
+
+    /// Notes in `settled` whether that was the last of the message.
+    fn finish(&mut self, entry: Key<Entry>, settled: &mut Settled) {
         settled.finished = self.entries[entry].tasks.some().is_none();
         debug_assert_eq!(settled.finished, self.entries[entry].message.is_finished());
-        settled
+        if settled.finished {
+            self.set_alarm(entry, None);
+        }
+    }
+
+    fn set_alarm(&mut self, entry: Key<Entry>, alarm: Option<WallTime>) {
+        let old = std::mem::replace(&mut self.entries[entry].alarm, alarm);
+        self.alarms.set(entry, old, alarm);
+    }
+
+    /// Takes a task out of its place and forgets it.
+    fn withdraw(&mut self, task: Key<Task>) {
+        match self.tasks[task].place {
+            Place::Deferred { due } => self.deferred.remove(due, task),
+            Place::Ready { .. } => self.ready.unlink(&mut self.tasks, task),
+            Place::Running { .. } => self.ready.job_ended(self.tasks[task].site),
+        }
+        self.drop_task(task);
     }
 
     /// Forgets a task that is in no list any more.
@@ -502,53 +547,6 @@ impl Queue {
         }
         self.ready.drop_task(site);
     }
-}
-
-/// Where a message stands between its arrival and its expiry.
-struct Age {
-    wall: WallTime,
-    expiry: WallTime,
-    expire: Duration,
-}
-
-/// The state of a recipient after a decision, and the reason if that is a bounce. `attempts` counts
-/// the deferrals before.
-fn judge(
-    decision: &Decision,
-    attempts: u16,
-    age: &Age,
-    wait: impl Fn(u16) -> Duration,
-) -> (RecipientState, Option<Box<str>>) {
-    match decision {
-        Decision::Deliver => (RecipientState::Delivered, None),
-        Decision::Bounce { reason } => (RecipientState::Bounced, Some(reason.clone())),
-        Decision::Defer { reason } if age.wall >= age.expiry => {
-            (RecipientState::Bounced, Some(expiry_reason(age.expire, reason)))
-        }
-        Decision::Defer { reason } => {
-            let attempts = attempts.saturating_add(1);
-            let next_attempt = (age.wall + wait(attempts)).min(age.expiry);
-            let last_failure = shortened(reason);
-            (RecipientState::Pending { attempts, next_attempt, last_failure }, None)
-        }
-    }
-}
-
-/// RFC 3463 §3.5: X.4.7, delivery time expired.
-fn expiry_reason(expire: Duration, last_failure: &str) -> Box<str> {
-    let seconds = expire.as_secs();
-    let span = match seconds {
-        172_800.. => format!("{} days", seconds / 86_400),
-        7_200.. => format!("{} hours", seconds / 3_600),
-        _ => format!("{seconds} seconds"),
-    };
-    format!("4.4.7 not delivered within {span}; last failure: {last_failure}").into()
-}
-
-/// At most [`FAILURE_TEXT_BYTES_MAX`] bytes of `text`, cut between characters.
-fn shortened(text: &str) -> Box<str> {
-    let end = text.floor_char_boundary(FAILURE_TEXT_BYTES_MAX);
-    text[..end].into()
 }
 
 #[cfg(test)]
@@ -570,6 +568,10 @@ impl Queue {
             next = task.siblings.next;
         }
         found
+    }
+
+    pub(super) fn alarm_count(&self) -> usize {
+        self.alarms.len()
     }
 
     /// Tasks that exist, and of these the deferred.

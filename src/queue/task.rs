@@ -15,6 +15,8 @@ pub(super) struct Task {
     pub(super) place: Place,
     /// Neighbours in the list of the message's tasks.
     pub(super) siblings: Links,
+    /// That of the message.
+    pub(super) priority: i8,
     /// Indices in the message, rising.
     pub(super) recipients: SmallVec<[u32; 4]>,
 }
@@ -37,29 +39,79 @@ pub(super) struct Links {
     pub(super) next: Key<Task>,
 }
 
-/// First in, first out, with removal from the middle in O(1): the ready tasks of one site. The
-/// links are in the tasks.
+/// The ready tasks of one site: those of a higher priority first (RFC 6710 §5), and first in, first
+/// out among equals. Where mail has no priorities there is one list.
 #[derive(Debug)]
-pub(super) struct ReadyList {
+pub(super) struct ReadyTasks {
+    /// By falling priority; none is empty.
+    lists: SmallVec<[(i8, ReadyList); 1]>,
+}
+
+impl ReadyTasks {
+    pub(super) const fn new() -> Self {
+        Self { lists: SmallVec::new_const() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lists.iter().map(|(_, list)| list.len()).sum()
+    }
+
+    pub(super) fn head(&self) -> Option<Key<Task>> {
+        self.lists.first().and_then(|(_, list)| list.head())
+    }
+
+    /// Behind its equals.
+    pub(super) fn push_back(&mut self, tasks: &mut Slots<Task>, key: Key<Task>) {
+        self.list(tasks[key].priority).push_back(tasks, key);
+    }
+
+    /// Before its equals.
+    pub(super) fn push_front(&mut self, tasks: &mut Slots<Task>, key: Key<Task>) {
+        self.list(tasks[key].priority).push_front(tasks, key);
+    }
+
+    /// Takes the task out; the caller gives it its next place.
+    pub(super) fn unlink(&mut self, tasks: &mut Slots<Task>, key: Key<Task>) {
+        let priority = tasks[key].priority;
+        let list = self.list(priority);
+        list.unlink(tasks, key);
+        if list.len() == 0 {
+            self.lists.retain(|(of, _)| *of != priority);
+        }
+    }
+
+    /// The list of `priority`, made if there is none.
+    fn list(&mut self, priority: i8) -> &mut ReadyList {
+        let place = self.lists.partition_point(|(of, _)| *of > priority);
+        if self.lists.get(place).is_none_or(|(of, _)| *of != priority) {
+            self.lists.insert(place, (priority, ReadyList::new()));
+        }
+        &mut self.lists[place].1
+    }
+}
+
+/// First in, first out, with removal from the middle in O(1). The links are in the tasks.
+#[derive(Debug)]
+struct ReadyList {
     head: Key<Task>,
     tail: Key<Task>,
     length: usize,
 }
 
 impl ReadyList {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self { head: Key::NONE, tail: Key::NONE, length: 0 }
     }
 
-    pub(super) const fn len(&self) -> usize {
+    const fn len(&self) -> usize {
         self.length
     }
 
-    pub(super) fn head(&self) -> Option<Key<Task>> {
+    fn head(&self) -> Option<Key<Task>> {
         self.head.some()
     }
 
-    pub(super) fn push_back(&mut self, tasks: &mut Slots<Task>, key: Key<Task>) {
+    fn push_back(&mut self, tasks: &mut Slots<Task>, key: Key<Task>) {
         tasks[key].place = Place::Ready { links: Links { previous: self.tail, next: Key::NONE } };
         match self.tail.some() {
             Some(tail) => links(tasks, tail).next = key,
@@ -69,7 +121,7 @@ impl ReadyList {
         self.length += 1;
     }
 
-    pub(super) fn push_front(&mut self, tasks: &mut Slots<Task>, key: Key<Task>) {
+    fn push_front(&mut self, tasks: &mut Slots<Task>, key: Key<Task>) {
         tasks[key].place = Place::Ready { links: Links { previous: Key::NONE, next: self.head } };
         match self.head.some() {
             Some(head) => links(tasks, head).previous = key,
@@ -80,7 +132,7 @@ impl ReadyList {
     }
 
     /// Takes the task out of the list; the caller gives it its next place.
-    pub(super) fn unlink(&mut self, tasks: &mut Slots<Task>, key: Key<Task>) {
+    fn unlink(&mut self, tasks: &mut Slots<Task>, key: Key<Task>) {
         let Links { previous, next } = *links(tasks, key);
         match previous.some() {
             Some(previous) => links(tasks, previous).next = next,

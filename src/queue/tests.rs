@@ -288,8 +288,12 @@ fn many_deferrals_end_in_bounded_steps() {
     for id in 0..2_500 {
         let mut message = message(id, at(0), &["u@one.test"]);
         let next_attempt = at(100);
-        message.recipients[0].state =
-            RecipientState::Pending { attempts: 1, next_attempt, last_failure: "x".into() };
+        message.recipients[0].state = RecipientState::Pending {
+            attempts: 1,
+            next_attempt,
+            last_failure: "x".into(),
+            delay_told: false,
+        };
         assert!(queue.insert(at(1), &routes, message));
     }
     let ready = |queue: &Queue| queue.sites().next().unwrap().ready;
@@ -311,6 +315,7 @@ fn an_overdue_message_from_the_spool_is_tried_once_more() {
         attempts: 9,
         next_attempt: at(1_000_000),
         last_failure: "4.2.1 busy".into(),
+        delay_told: false,
     };
     queue.insert(at(600_000), &routes, old);
     let job = queue.take_job(&mx("one.test")).expect("past its expiry, so due");

@@ -8,6 +8,7 @@ use std::io;
 use std::rc::Rc;
 
 use crate::arena::SharedBytes;
+use crate::ids::MessageId;
 use crate::limits::BLOCK_BYTES;
 use crate::message::Extent;
 use crate::proto::client::{Failure, Scope, Severity};
@@ -30,8 +31,8 @@ pub(super) enum Fetch {
 pub(super) enum Reader {
     /// The content of the job that a connection carries.
     Job { index: usize, serial: u64 },
-    /// The header that a bounce quotes.
-    Bounce(usize),
+    /// What a notice about this message quotes.
+    Notice(MessageId),
     /// A message that is moved within the spool.
     Relocation,
 }
@@ -75,7 +76,7 @@ impl Shard {
         });
         match read.reader {
             Reader::Job { index, serial } => self.content_fetched(index, serial, content),
-            Reader::Bounce(key) => self.bounce_head_fetched(key, content.ok()),
+            Reader::Notice(id) => self.notice_content_fetched(id, content),
             Reader::Relocation => self.relocation_fetched(content),
         }
     }

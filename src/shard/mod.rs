@@ -50,6 +50,7 @@ mod names;
 mod outcomes;
 mod relay;
 mod relocation;
+mod reports;
 mod settings;
 mod spooling;
 mod start;
@@ -63,9 +64,10 @@ use content::ChunkRead;
 use deadlines::{Deadlines, Scheduled, Waiting};
 use inbound::Session;
 use names::QuerySockets;
-use outcomes::{Bounce, OwnMessage, Unrecorded};
+use outcomes::{OwnMessage, Unrecorded};
 use relay::{Connection, IdleConnections};
 use relocation::{Move, Relocation};
+use reports::Reports;
 use spooling::{SegmentWork, Waiter};
 
 /// Whose operation the ring has completed.
@@ -152,7 +154,7 @@ struct Shard {
     touched: Vec<usize>,
     failed_sites: VecDeque<(NextHop, Failure)>,
     unrecorded: VecDeque<Unrecorded>,
-    bounces: Slab<Bounce>,
+    reports: Reports,
     resolver: Resolver,
     resolving: BTreeMap<LookUpId, usize>,
     queries: QuerySockets,
@@ -351,7 +353,7 @@ impl Shard {
 
     fn is_over(&self) -> bool {
         let quiet = self.sessions.is_empty() && self.connections.is_empty();
-        let recorded = self.unrecorded.is_empty() && self.bounces.is_empty();
+        let recorded = self.unrecorded.is_empty() && self.reports.is_empty();
         let recorded = self.cut_off || (recorded && self.own_again.is_empty());
         let committed = recorded && self.waiters.is_empty() && self.spool.is_idle();
         self.failed || (self.stopping.is_some() && quiet && committed)
@@ -359,7 +361,9 @@ impl Shard {
 
     /// The earliest time at which something is to be done even if nothing arrives.
     fn next_deadline(&self) -> Option<Now> {
-        let due = self.queue.next_due().filter(|_| self.stopping.is_none());
+        let lapse = self.queue.next_lapse().filter(|_| self.may_record_more());
+        let due = self.queue.next_due().into_iter().chain(lapse).min();
+        let due = due.filter(|_| self.stopping.is_none());
         let due = due.map(|at| self.now + at.saturating_since(self.wall));
         let stop = self.stopping.filter(|_| !self.cut_off);
         [self.deadlines.next(), self.resolver.poll_timeout(), due, stop].into_iter().flatten().min()

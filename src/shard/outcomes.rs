@@ -2,8 +2,8 @@
 //! must hear of it goes before.
 //!
 //! # Guarantees
-//! - A notice to the sender lies in the log before the outcome that gives the recipient up. Since
-//!   the log is durable in its order, no crash can lose a bounce and keep the outcome.
+//! - A notice to the sender lies in the log before the outcome that it is about. Since the log is
+//!   durable in its order, no crash can lose a notice and keep the outcome.
 //! - A message leaves the queue only when the outcome that finishes it is appended.
 //! - An outcome that finds no room waits in memory and is appended as soon as there is some; until
 //!   then no new job is begun.
@@ -11,79 +11,68 @@
 //! # Bounds
 //! [`UNRECORDED_OUTCOMES_MAX`] outcomes wait before the relay stops beginning jobs; those of the
 //! jobs that run then come on top. [`FAILED_SITE_JOBS_PER_TURN`] jobs of unreachable sites are
-//! settled a turn.
+//! settled a turn, and [`LAPSED_MESSAGES_PER_TURN`] messages whose time has come.
 
-use crate::arena::SharedBytes;
-use crate::dsn::{FailedRecipient, Notice};
+use std::collections::VecDeque;
+
+use crate::dsn::is_international;
 use crate::ids::MessageId;
-use crate::limits::{FAILED_SITE_JOBS_PER_TURN, UNRECORDED_OUTCOMES_MAX};
-use crate::message::{BodyType, Content, Message, Outcome, Recipient, RecipientState};
-use crate::proto::client::Failure;
+use crate::limits::{FAILED_SITE_JOBS_PER_TURN, LAPSED_MESSAGES_PER_TURN, UNRECORDED_OUTCOMES_MAX};
+use crate::message::{BodyType, Content, Message, Outcome, Recipient, RecipientState, Wishes};
+use crate::proto::client::{Failure, Scope, Severity};
+use crate::proto::enhanced::EnhancedCode;
 use crate::proto::transmit::has_dot_lines;
-use crate::queue::outcome::{decide_at_last_server, notice_is_owed};
-use crate::queue::{Decision, Job, Settled};
+use crate::queue::notice::failure_notice_is_owed;
+use crate::queue::outcome::decide_at_last_server;
+use crate::queue::{Decision, Expiry, Job, Settled};
 use crate::route::NextHop;
 use crate::spool::AppendError;
 
 use super::Shard;
-use super::content::{Fetch, Reader};
 use super::relay::{Judged, Running};
+use super::reports::{Fate, News, Report};
 use super::spooling::{Awaiting, Waiter};
 
-/// A settled job on its way into the spool.
+/// Something settled on its way into the spool.
 #[derive(Debug)]
 pub(super) struct Unrecorded {
     settled: Settled,
-    /// The notice that goes before the outcome.
-    notice: Option<OwnMessage>,
+    /// The notices that go before the outcome.
+    notices: VecDeque<OwnMessage>,
+}
+
+impl Unrecorded {
+    pub(super) fn new(settled: Settled, notices: Vec<OwnMessage>) -> Self {
+        Self { settled, notices: notices.into() }
+    }
+
+    pub(super) const fn message(&self) -> MessageId {
+        self.settled.outcome.message
+    }
 }
 
 /// A message that the server itself sends.
 #[derive(Debug)]
 pub(super) struct OwnMessage {
-    id: MessageId,
-    to: Box<[u8]>,
-    content: Vec<u8>,
+    pub(super) id: MessageId,
+    pub(super) to: Box<[u8]>,
+    pub(super) content: Vec<u8>,
+    pub(super) require_tls: bool,
 }
 
-/// A settled job whose sender is to be told, while the header of its message is read.
-#[derive(Debug)]
-pub(super) struct Bounce {
-    settled: Settled,
-    given_up: Vec<GivenUp>,
-}
-
-/// A recipient that was given up, and why.
-#[derive(Debug)]
-struct GivenUp {
-    recipient: u32,
-    failure: Failure,
-    remote_mta: Option<Box<str>>,
-}
-
-impl GivenUp {
-    /// From the judgement on its last attempt. One that was to be deferred was given up because
-    /// its time ran out.
-    fn new(recipient: u32, judged: Option<&Judged>) -> Self {
-        let Some(Judged { decision, failure: Some((failure, remote)), .. }) = judged else {
-            return Self { recipient, failure: Failure::expired(""), remote_mta: None };
-        };
-        match decision {
-            Decision::Bounce { .. } => {
-                Self { recipient, failure: failure.clone(), remote_mta: remote.clone() }
-            }
-            Decision::Defer { reason } => {
-                Self { recipient, failure: Failure::expired(reason), remote_mta: None }
-            }
-            Decision::Deliver => unreachable!("what was delivered is not given up"),
-        }
+impl OwnMessage {
+    fn wishes(&self) -> Option<Box<Wishes>> {
+        let smtputf8 = is_international(&self.to);
+        (smtputf8 || self.require_tls).then(|| {
+            Box::new(Wishes { smtputf8, require_tls: self.require_tls, ..Wishes::default() })
+        })
     }
 }
 
 impl Shard {
     /// Whether the spool keeps up with what the relay reports.
     pub(super) fn may_record_more(&self) -> bool {
-        self.unrecorded.len() < UNRECORDED_OUTCOMES_MAX
+        self.unrecorded.len() + self.reports.len() < UNRECORDED_OUTCOMES_MAX
     }
 
     /// Settles a job with what was judged of its recipients.
@@ -95,12 +84,40 @@ impl Shard {
             judged.iter().map(|it| (it.recipient, it.decision.clone())).collect();
         let settled = self.queue.settle(self.wall, &job, &decisions);
         self.count(&settled.outcome, first);
-        let causes = settled.bounced.iter().map(|&recipient| {
-            let judged = judged.iter().find(|judged| judged.recipient == recipient);
-            GivenUp::new(recipient, judged)
-        });
-        let given_up = causes.collect();
-        self.settled(settled, given_up);
+        self.settled(settled, judged);
+    }
+
+    /// Reports what was settled, after what was judged of recipients that were tried.
+    fn settled(&mut self, settled: Settled, judged: Vec<Judged>) {
+        let news = self.news(&settled, judged);
+        self.report(Report { settled, news });
+    }
+
+    /// What the sender is owed to hear.
+    fn news(&self, settled: &Settled, judged: Vec<Judged>) -> Vec<News> {
+        let mut news = Vec::new();
+        let is_silent = settled.bounced.is_empty() && settled.delayed.is_empty();
+        if is_silent && judged.iter().all(|judged| judged.success.is_none()) {
+            return news;
+        }
+        let Some(message) = self.queue.message(settled.outcome.message) else { return news };
+        let recipient = |index: u32| message.recipients.get(index as usize);
+        for (&index, reason) in settled.bounced.iter().zip(&settled.bounce_reasons) {
+            if recipient(index).is_some_and(|it| failure_notice_is_owed(message, it)) {
+                let judged = judged.iter().find(|judged| judged.recipient == index);
+                news.push(failed(index, judged, settled.expiry, reason));
+            }
+        }
+        for &index in &settled.delayed {
+            if let Some(RecipientState::Pending { last_failure, .. }) =
+                recipient(index).map(|it| &it.state)
+            {
+                let fate = Fate::Delayed(last_failure.clone());
+                news.push(News { recipient: index, fate, remote_mta: None });
+            }
+        }
+        news.extend(judged.into_iter().filter_map(|judged| judged.success));
+        news
     }
 
     fn count(&mut self, outcome: &Outcome, none_before: bool) {
@@ -116,67 +133,7 @@ impl Shard {
         self.counters.messages_delivered += u64::from(none_before && delivered > 0);
     }
 
-    /// Takes a settled job: with a notice first, if one is owed.
-    fn settled(&mut self, settled: Settled, given_up: Vec<GivenUp>) {
-        let message = self.queue.message(settled.outcome.message);
-        let Some(message) = message.filter(|it| !given_up.is_empty() && notice_is_owed(it)) else {
-            self.record_later(Unrecorded { settled, notice: None });
-            return;
-        };
-        let head = message.content.extents.first().copied();
-        let Some(extent) = head else {
-            self.bounce(Bounce { settled, given_up }, None);
-            return;
-        };
-        if let Some(head) = self.spool.cached(&extent) {
-            self.bounce(Bounce { settled, given_up }, Some(&head));
-            return;
-        }
-        let key = self.bounces.insert(Bounce { settled, given_up });
-        if self.fetch(&extent, Reader::Bounce(key)) == Fetch::Gone {
-            self.bounce_head_fetched(key, None);
-        }
-    }
-
-    /// Goes on with a bounce whose message's header was read from the disk; without it if that
-    /// failed.
-    pub(super) fn bounce_head_fetched(&mut self, key: usize, head: Option<SharedBytes>) {
-        let bounce = self.bounces.remove(key);
-        self.bounce(bounce, head.as_deref());
-    }
-
-    fn bounce(&mut self, bounce: Bounce, content_head: Option<&[u8]>) {
-        let Bounce { settled, given_up } = bounce;
-        let id = self.ids.take();
-        let notice = self.queue.message(settled.outcome.message).map(|message| {
-            let failed: Vec<FailedRecipient<'_>> = given_up
-                .iter()
-                .filter_map(|given_up| {
-                    let recipient = message.recipients.get(given_up.recipient as usize)?;
-                    Some(FailedRecipient {
-                        address: &recipient.address,
-                        failure: &given_up.failure,
-                        remote_mta: given_up.remote_mta.as_deref(),
-                    })
-                })
-                .collect();
-            let notice = Notice {
-                reporting_mta: &self.settings.hostname,
-                id,
-                message: message.id,
-                arrival: message.received,
-                now: self.wall,
-                sender: &message.sender,
-                failed: &failed,
-                content_head: content_head.unwrap_or_default(),
-                boundary_seed: self.seeds.take(),
-            };
-            OwnMessage { id, to: message.sender.clone(), content: notice.compose() }
-        });
-        self.record_later(Unrecorded { settled, notice });
-    }
-
-    fn record_later(&mut self, unrecorded: Unrecorded) {
+    pub(super) fn record_later(&mut self, unrecorded: Unrecorded) {
         self.unrecorded.push_back(unrecorded);
         self.record_outcomes();
     }
@@ -189,16 +146,17 @@ impl Shard {
                 return;
             }
         }
-        while let Some(Unrecorded { settled, notice }) = self.unrecorded.pop_front() {
-            if let Some(notice) = notice
-                && let Err(notice) = self.append_own(notice)
-            {
-                self.unrecorded.push_front(Unrecorded { settled, notice: Some(notice) });
-                return;
+        while let Some(Unrecorded { settled, mut notices }) = self.unrecorded.pop_front() {
+            while let Some(notice) = notices.pop_front() {
+                if let Err(notice) = self.append_own(notice) {
+                    notices.push_front(notice);
+                    self.unrecorded.push_front(Unrecorded { settled, notices });
+                    return;
+                }
             }
             if self.record(&settled).is_err() {
-                // The notice is in the log; it must not go there twice.
-                self.unrecorded.push_front(Unrecorded { settled, notice: None });
+                // Its notices are in the log; they must not go there twice.
+                self.unrecorded.push_front(Unrecorded { settled, notices });
                 return;
             }
         }
@@ -243,7 +201,7 @@ impl Shard {
                 dot_lines: has_dot_lines(&own.content),
                 ..Content::default()
             },
-            wishes: None,
+            wishes: own.wishes(),
         };
         let Ok(group) = self.spool.append_message(body, &mut message) else { return Err(own) };
         self.waiters.push_back(Waiter { group, message, awaiting: Awaiting::Own(own) });
@@ -251,19 +209,40 @@ impl Shard {
     }
 
     /// Makes durable what a job has delivered, while the rest of it goes to the next server.
-    pub(super) fn record_delivered(&mut self, running: &Running) {
-        let recipients: Vec<(u32, RecipientState)> = running
-            .judged
-            .iter()
-            .filter(|judged| judged.decision == Decision::Deliver)
-            .map(|judged| (judged.recipient, RecipientState::Delivered))
-            .collect();
-        if recipients.is_empty() {
-            return;
+    pub(super) fn record_delivered(&mut self, running: &mut Running) {
+        let mut settled = Settled {
+            outcome: Outcome { message: running.job.message, recipients: Vec::new() },
+            bounced: Vec::new(),
+            bounce_reasons: Vec::new(),
+            delayed: Vec::new(),
+            expiry: Expiry::Age,
+            finished: false,
+        };
+        let mut news = Vec::new();
+        for judged in &mut running.judged {
+            if judged.decision == Decision::Deliver {
+                settled.outcome.recipients.push((judged.recipient, RecipientState::Delivered));
+                // It is told now, and not again when the whole job is settled.
+                news.extend(judged.success.take());
+            }
         }
-        let outcome = Outcome { message: running.job.message, recipients };
-        // The whole outcome follows; if there is no room now, a crash may cost a duplicate.
-        let _ = self.spool.append_outcome(&outcome);
+        if !settled.outcome.recipients.is_empty() {
+            self.report(Report { settled, news });
+        }
+    }
+
+    /// Reports what time alone has brought about, for a bounded number of messages a turn. Returns
+    /// whether that was all.
+    pub(super) fn pump_lapsed(&mut self) -> bool {
+        for _ in 0..LAPSED_MESSAGES_PER_TURN {
+            if self.stopping.is_some() || self.failed || !self.may_record_more() {
+                return true;
+            }
+            let Some(settled) = self.queue.poll_lapsed(self.wall) else { return true };
+            self.counters.recipients_bounced += settled.bounced.len() as u64;
+            self.settled(settled, Vec::new());
+        }
+        false
     }
 
     /// Settles jobs of sites that cannot be reached, a bounded number a turn.
@@ -288,13 +267,9 @@ impl Shard {
             let count = deferred.len();
             for (_, settled) in deferred {
                 self.count(&settled.outcome, false);
-                let expired = |&recipient| GivenUp {
-                    recipient,
-                    failure: Failure::expired(&reason),
-                    remote_mta: None,
-                };
-                let given_up = settled.bounced.iter().map(expired).collect();
-                self.settled(settled, given_up);
+                let expired = settled.bounced.iter().map(|&it| Judged::failed(it, failure));
+                let judged = expired.collect();
+                self.settled(settled, judged);
             }
             return count;
         }
@@ -307,5 +282,28 @@ impl Shard {
             count += 1;
         }
         count
+    }
+}
+
+/// What to tell of a recipient that was given up, from the judgement on its last attempt, if time
+/// did not come before one. One that was to be deferred was given up because its time ran out.
+fn failed(recipient: u32, judged: Option<&Judged>, expiry: Expiry, reason: &str) -> News {
+    let own = |failure| News { recipient, fate: Fate::Failed(failure), remote_mta: None };
+    if let Some(Judged {
+        decision: Decision::Bounce { .. },
+        failure: Some((failure, remote)),
+        ..
+    }) = judged
+    {
+        return News { remote_mta: remote.clone(), ..own(failure.clone()) };
+    }
+    match (expiry, judged.map(|judged| &judged.decision)) {
+        (Expiry::DeliverBy, _) => {
+            let status = EnhancedCode::EXPIRED_5_4_7;
+            let text = reason.split_once(' ').map_or(reason, |(_, text)| text);
+            own(Failure::local(Scope::Recipient, Severity::Hard, status, text))
+        }
+        (Expiry::Age, Some(Decision::Defer { reason })) => own(Failure::expired(reason)),
+        (Expiry::Age, _) => own(Failure::expired("")),
     }
 }

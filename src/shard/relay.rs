@@ -25,14 +25,17 @@ use crate::io::dns::{LookUpId, SiteLookUp};
 use crate::io::listen;
 use crate::io::ring::SocketKey;
 use crate::limits::{CONNECT_TIMEOUT_S, DISCARDED_JOBS_PER_TURN, ENDPOINTS_TRIED_MAX};
+use crate::message::Message;
 use crate::proto::client::{ClientSession, Failure, Scope, Severity};
 use crate::proto::enhanced::EnhancedCode;
+use crate::queue::notice::success_notice_is_owed;
 use crate::queue::outcome::decide_at_last_server;
 use crate::queue::{Decision, Job};
 use crate::route::{DnsFailure, NextHop, Site};
 
 use super::content;
 use super::deadlines::{Scheduled, Waiting};
+use super::reports::{Fate, News};
 use super::talk::Talk;
 use super::{Owner, Shard};
 
@@ -80,6 +83,8 @@ pub(super) struct Running {
     pub(super) job: Job,
     /// Indices in the message of the recipients that the running transaction is about.
     pub(super) asked: SmallVec<[u32; 4]>,
+    /// Whether the message came with any wish or notice.
+    pub(super) asks: bool,
     /// What is final, until the job is settled.
     pub(super) judged: Vec<Judged>,
     /// Recipients for the next server, or for the next transaction with this one.
@@ -103,31 +108,34 @@ pub(super) struct Judged {
     pub(super) decision: Decision,
     /// Why, unless it was delivered, with the name of the server that said so, if one did.
     pub(super) failure: Option<(Failure, Option<Box<str>>)>,
+    /// What the sender is owed to hear of a delivery.
+    pub(super) success: Option<News>,
 }
 
 impl Judged {
-    pub(super) fn delivered(recipient: u32) -> Self {
-        Self { recipient, decision: Decision::Deliver, failure: None }
+    pub(super) const fn delivered(recipient: u32, success: Option<News>) -> Self {
+        Self { recipient, decision: Decision::Deliver, failure: None, success }
     }
 
     /// A recipient that no server is left for.
     pub(super) fn failed(recipient: u32, failure: &Failure) -> Self {
         let decision = decide_at_last_server(failure);
-        Self { recipient, decision, failure: Some((failure.clone(), None)) }
+        Self { recipient, decision, failure: Some((failure.clone(), None)), success: None }
     }
 }
 
 impl Running {
     pub(super) fn new(job: Job) -> Self {
         let asked = job.recipients.clone();
-        Self { job, asked, judged: Vec::new(), left: Vec::new() }
+        Self { job, asked, asks: false, judged: Vec::new(), left: Vec::new() }
     }
 
     /// Judges all recipients that are not: by their own last failure, or else by `failure`.
     fn give_up(&mut self, failure: &Failure) {
         for Left { recipient, failure } in self.left.drain(..) {
             let decision = decide_at_last_server(&failure.0);
-            self.judged.push(Judged { recipient, decision, failure: Some(failure) });
+            let failure = Some(failure);
+            self.judged.push(Judged { recipient, decision, failure, success: None });
         }
         for &recipient in &self.job.recipients {
             if self.judged.iter().all(|judged| judged.recipient != recipient) {
@@ -184,8 +192,12 @@ impl IdleConnections {
 impl Shard {
     /// Brings the connections in line with what the queue wants.
     pub(super) fn pump_relay(&mut self) {
-        self.queue.promote_due(self.wall);
         self.record_outcomes();
+        // What has passed its deadline is not tried any more.
+        if !self.pump_lapsed() {
+            return;
+        }
+        self.queue.promote_due(self.wall);
         self.pump_failed_sites();
         if self.stopping.is_some() || self.failed || !self.may_record_more() {
             return;
@@ -225,7 +237,13 @@ impl Shard {
     fn discard(&mut self, next_hop: &NextHop) -> bool {
         for _ in 0..DISCARDED_JOBS_PER_TURN {
             let Some(job) = self.queue.take_job(next_hop) else { return true };
-            let judged = job.recipients.iter().map(|&it| Judged::delivered(it)).collect();
+            let message = self.queue.message(job.message);
+            let judged = job.recipients.iter().map(|&it| {
+                let news = News { recipient: it, fate: Fate::Delivered, remote_mta: None };
+                let is_owed = message.is_some_and(|message| owes_success(message, it, false));
+                Judged::delivered(it, is_owed.then_some(news))
+            });
+            let judged = judged.collect();
             self.settle(job, judged);
         }
         self.queue.connection_closed(next_hop);
@@ -377,7 +395,7 @@ impl Shard {
         if let Some(mut running) = connection.running {
             if self.stopping.is_some() {
                 // The next start tries what is left without counting this as an attempt.
-                self.record_delivered(&running);
+                self.record_delivered(&mut running);
             } else {
                 running.give_up(&content::interrupted());
                 self.settle(running.job, running.judged);
@@ -427,6 +445,12 @@ impl Shard {
             Stage::Resolving(_) | Stage::Between => {}
         }
     }
+}
+
+/// Whether the sender of `message` is to hear that a recipient was delivered to.
+pub(super) fn owes_success(message: &Message, recipient: u32, passed_on: bool) -> bool {
+    let recipient = message.recipients.get(recipient as usize);
+    recipient.is_some_and(|it| success_notice_is_owed(message, it, passed_on))
 }
 
 fn no_endpoint() -> Failure {

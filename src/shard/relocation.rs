@@ -68,7 +68,10 @@ impl Shard {
         let is_sent = |connection: &Connection| {
             connection.running.as_ref().is_some_and(|running| running.job.message == id)
         };
-        if self.connections.iter().any(|(_, connection)| is_sent(connection)) {
+        // Nor may the copy say of a recipient what its sender has not been told yet.
+        if self.connections.iter().any(|(_, connection)| is_sent(connection))
+            || self.is_unrecorded(id)
+        {
             // The spool offers it again.
             return;
         }
@@ -113,7 +116,9 @@ impl Shard {
 
     fn end_relocation(&mut self) {
         let Some(relocation) = self.relocation.take() else { return };
-        let Some(mut message) = self.queue.message(relocation.message).cloned() else {
+        let message = self.queue.message(relocation.message);
+        let message = message.filter(|_| !self.is_unrecorded(relocation.message));
+        let Some(mut message) = message.cloned() else {
             self.spool.abandon_body(relocation.body);
             return;
         };

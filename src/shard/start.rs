@@ -33,6 +33,7 @@ use super::deadlines::{Deadlines, Scheduled};
 use super::mesh::{Mesh, ShardHandle, mesh};
 use super::names::QuerySockets;
 use super::relay::IdleConnections;
+use super::reports::Reports;
 use super::settings::{ListenerSettings, ShardSettings};
 use super::{Listener, Owner, Settings, Shard};
 
@@ -283,7 +284,7 @@ impl Shard {
             touched: Vec::new(),
             failed_sites: VecDeque::new(),
             unrecorded: VecDeque::new(),
-            bounces: Slab::new(),
+            reports: Reports::default(),
             resolving: BTreeMap::new(),
             queries: QuerySockets::default(),
             stopping: None,

@@ -28,7 +28,12 @@ use crate::queue::outcome::{Verdict, decide};
 use super::Shard;
 use super::content::{self, Fetch, Reader};
 use super::deadlines::Waiting;
-use super::relay::{Judged, Left, Running, Stage};
+use super::relay::{Judged, Left, Running, Stage, owes_success};
+use super::reports::{Fate, News};
+
+/// Whether a next hop was told which notices the sender wants (RFC 3461 §5.2.1): the client machine
+/// passes nothing on, so that this server tells of success itself.
+const DSN_PASSED_ON: bool = false;
 
 /// A session that is up.
 #[derive(Debug)]
@@ -217,7 +222,7 @@ impl Shard {
     }
 
     /// Carries `running` over the session of connection `index`, which is ready.
-    pub(super) fn begin_transaction(&mut self, index: usize, running: Running) {
+    pub(super) fn begin_transaction(&mut self, index: usize, mut running: Running) {
         let Some(message) = self.queue.message(running.job.message) else {
             // It was withdrawn; the queue knows.
             self.settle(running.job, Vec::new());
@@ -235,6 +240,8 @@ impl Shard {
             size_bytes: message.content.length_bytes,
             eight_bit: message.content.body_type == BodyType::EightBit,
         };
+        running.asks = message.wishes.is_some()
+            || message.recipients.iter().any(|recipient| recipient.notices.is_some());
         let connection = &mut self.connections[index];
         let Stage::Talking(talk) = &mut connection.stage else {
             unreachable!("only a session that is ready is given a job")
@@ -247,6 +254,7 @@ impl Shard {
 
     fn recipient_answered(&mut self, index: usize, place: usize, result: &Result<Reply, Failure>) {
         let verdict = decide(result, self.at_last_server(index));
+        let owes_success = result.is_ok() && self.owes_success(index, place);
         let connection = &mut self.connections[index];
         let host = connection.host();
         let Some(running) = &mut connection.running else {
@@ -265,13 +273,17 @@ impl Shard {
                 "{}: {failure}", verb(&verdict)
             ),
         }
-        let failure = result.as_ref().err().map(|failure| {
-            let remote = failure.reply().and(host);
-            (failure.clone(), remote)
-        });
+        let (failure, success) = match result {
+            Err(failure) => (Some((failure.clone(), failure.reply().and(host))), None),
+            Ok(reply) if owes_success => {
+                let fate = Fate::Relayed(reply.clone());
+                (None, Some(News { recipient, fate, remote_mta: host }))
+            }
+            Ok(_) => (None, None),
+        };
         match (verdict, failure) {
             (Verdict::Final(decision), failure) => {
-                running.judged.push(Judged { recipient, decision, failure });
+                running.judged.push(Judged { recipient, decision, failure, success });
             }
             (Verdict::TryNextServer, Some(failure)) => {
                 running.left.push(Left { recipient, failure });
@@ -280,19 +292,31 @@ impl Shard {
         }
     }
 
+    /// Whether the sender is to hear that the recipient at `place` of the running transaction was
+    /// taken.
+    fn owes_success(&self, index: usize, place: usize) -> bool {
+        let running = self.connections[index].running.as_ref().filter(|running| running.asks);
+        running.is_some_and(|running| {
+            let message = self.queue.message(running.job.message);
+            message.zip(running.asked.get(place)).is_some_and(|(message, &recipient)| {
+                owes_success(message, recipient, DSN_PASSED_ON)
+            })
+        })
+    }
+
     fn transaction_ended(&mut self, index: usize) {
         let now = self.now;
         let connection = &mut self.connections[index];
         if let Stage::Talking(talk) = &mut connection.stage {
             talk.content = None;
         }
-        let Some(running) = connection.running.take() else { return };
+        let Some(mut running) = connection.running.take() else { return };
         if running.left.is_empty() {
             self.settle(running.job, running.judged);
             return;
         }
         // What was delivered must not wait for the others to become durable.
-        self.record_delivered(&running);
+        self.record_delivered(&mut running);
         // A server that only had enough for one transaction takes the rest in the next.
         let same_server = running.left.iter().all(|left| left.failure.0.retry_now);
         self.connections[index].running = Some(running);

@@ -12,7 +12,10 @@ use super::recover::decide;
 use super::replay::{Replay, Seen};
 use super::survey::{RecoverError, SegmentScan, SlotState, survey};
 use crate::ids::{Generation, GroupSequence};
-use crate::message::{Extent, Message, Outcome, RecipientState};
+use crate::message::{
+    BodyType, DeliverByMode, Extent, Message, Notices, Outcome, RecipientState, ReturnedContent,
+    Wishes,
+};
 
 /// One thing that was found in a log. Its text is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,8 +219,68 @@ fn describe_message(f: &mut fmt::Formatter<'_>, message: &Message) -> fmt::Resul
         message.content.extents.len(),
         message.sender.escape_ascii()
     )?;
+    match message.content.body_type {
+        BodyType::SevenBit => {}
+        BodyType::EightBit => write!(f, " BODY=8BITMIME")?,
+        BodyType::Binary => write!(f, " BODY=BINARYMIME")?,
+    }
+    if let Some(wishes) = &message.wishes {
+        describe_wishes(f, wishes)?;
+    }
     for recipient in &message.recipients {
-        write!(f, " to <{}> {}", recipient.address.escape_ascii(), Described(&recipient.state))?;
+        write!(f, " to <{}>", recipient.address.escape_ascii())?;
+        if let Some(notices) = &recipient.notices {
+            describe_notices(f, notices)?;
+        }
+        write!(f, " {}", Described(&recipient.state))?;
+    }
+    Ok(())
+}
+
+/// As the parameters of MAIL that say the same, but for points in time, which are absolute here.
+fn describe_wishes(f: &mut fmt::Formatter<'_>, wishes: &Wishes) -> fmt::Result {
+    if let Some(id) = &wishes.envelope_id {
+        write!(f, " ENVID={}", id.escape_ascii())?;
+    }
+    match wishes.returned_content {
+        Some(ReturnedContent::Full) => write!(f, " RET=FULL")?,
+        Some(ReturnedContent::Headers) => write!(f, " RET=HDRS")?,
+        None => {}
+    }
+    if wishes.smtputf8 {
+        write!(f, " SMTPUTF8")?;
+    }
+    if wishes.require_tls {
+        write!(f, " REQUIRETLS")?;
+    }
+    if let Some(priority) = wishes.priority {
+        write!(f, " MT-PRIORITY={priority}")?;
+    }
+    if let Some(until) = wishes.hold_until {
+        write!(f, " HOLDUNTIL={}", until.to_rfc3339())?;
+    }
+    if let Some(by) = wishes.deliver_by {
+        let mode = match by.mode {
+            DeliverByMode::Return => "R",
+            DeliverByMode::Notify => "N",
+        };
+        write!(f, " BY={};{mode}{}", by.at.to_rfc3339(), if by.trace { "T" } else { "" })?;
+    }
+    Ok(())
+}
+
+/// As the parameters of RCPT that say the same.
+fn describe_notices(f: &mut fmt::Formatter<'_>, notices: &Notices) -> fmt::Result {
+    if let Some(notify) = notices.notify {
+        let conditions =
+            [(notify.success, "SUCCESS"), (notify.failure, "FAILURE"), (notify.delay, "DELAY")];
+        let named: Vec<&str> =
+            conditions.iter().filter(|(is_set, _)| *is_set).map(|&(_, name)| name).collect();
+        let named = if named.is_empty() { "NEVER".to_owned() } else { named.join(",") };
+        write!(f, " NOTIFY={named}")?;
+    }
+    if let Some(original) = &notices.original_recipient {
+        write!(f, " ORCPT={}", original.escape_ascii())?;
     }
     Ok(())
 }
@@ -227,15 +290,72 @@ struct Described<'a>(&'a RecipientState);
 impl fmt::Display for Described<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            RecipientState::Pending { attempts: 0, .. } => write!(f, "(to be delivered)"),
-            RecipientState::Pending { attempts, next_attempt, last_failure } => write!(
-                f,
-                "(deferred {attempts} times, again at {}: {})",
-                next_attempt.to_rfc3339(),
-                last_failure.escape_debug()
-            ),
+            RecipientState::Pending { attempts, next_attempt, last_failure, delay_told } => {
+                let told = if *delay_told { "; the sender was told" } else { "" };
+                if *attempts == 0 {
+                    return write!(f, "(to be delivered{told})");
+                }
+                write!(
+                    f,
+                    "(deferred {attempts} times, again at {}: {}{told})",
+                    next_attempt.to_rfc3339(),
+                    last_failure.escape_debug()
+                )
+            }
             RecipientState::Delivered => write!(f, "(delivered)"),
             RecipientState::Bounced => write!(f, "(bounced)"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::WallTime;
+    use crate::ids::MessageId;
+    use crate::message::{Content, DeliverBy, Notify, Recipient};
+
+    #[test]
+    fn a_message_is_shown_with_what_its_client_asked_for() {
+        let until = WallTime::from_unix_ms(1_795_492_893_000);
+        let recipient = |notices: Option<Notices>| Recipient {
+            address: b"bob@example.com".as_slice().into(),
+            state: RecipientState::new(until),
+            notices: notices.map(Box::new),
+        };
+        let never = Notices { notify: Some(Notify::default()), original_recipient: None };
+        let some = Notices {
+            notify: Some(Notify { success: true, failure: false, delay: true }),
+            original_recipient: Some(b"rfc822;a\xff".as_slice().into()),
+        };
+        let mut message = Message {
+            id: MessageId(7),
+            received: until,
+            sender: Box::default(),
+            recipients: vec![recipient(None), recipient(Some(never)), recipient(Some(some))],
+            content: Content { body_type: BodyType::Binary, ..Content::default() },
+            wishes: Some(Box::new(Wishes {
+                envelope_id: Some(b"QQ+2B".as_slice().into()),
+                returned_content: Some(ReturnedContent::Headers),
+                smtputf8: true,
+                require_tls: true,
+                priority: Some(-3),
+                hold_until: Some(until),
+                deliver_by: Some(DeliverBy { at: until, mode: DeliverByMode::Notify, trace: true }),
+            })),
+        };
+        if let RecipientState::Pending { delay_told, .. } = &mut message.recipients[0].state {
+            *delay_told = true;
+        }
+        let finding = Finding::Message { slot: 1, offset: 8, message: Box::new(message) };
+        assert_eq!(
+            finding.to_string(),
+            "    1:8 message 0000000000000007 of 2026-11-24T04:01:33.000Z, 0 bytes in 0 pieces, \
+             from <> BODY=BINARYMIME ENVID=QQ+2B RET=HDRS SMTPUTF8 REQUIRETLS MT-PRIORITY=-3 \
+             HOLDUNTIL=2026-11-24T04:01:33.000Z BY=2026-11-24T04:01:33.000Z;NT \
+             to <bob@example.com> (to be delivered; the sender was told) \
+             to <bob@example.com> NOTIFY=NEVER (to be delivered) \
+             to <bob@example.com> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a\\xff (to be delivered)"
+        );
     }
 }

@@ -47,6 +47,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod waiting;
+mod wishes;
 mod writer;
 
 pub use bodies::BodyId;

@@ -13,6 +13,10 @@
 use smallvec::SmallVec;
 
 use super::codec::{Decoder, Encoder};
+use super::wishes::{
+    NOTICES_BYTES_MIN, decode_notices, decode_wishes, encode_notices, encode_wishes, notices_bytes,
+    wishes_bytes,
+};
 use crate::clock::WallTime;
 use crate::ids::{Generation, MessageId};
 use crate::limits::{RECORD_BYTES_MAX, SPOOL_FAILURE_BYTES_MAX};
@@ -20,10 +24,16 @@ use crate::message::{BodyType, Content, Extent, Message, Outcome, Recipient, Rec
 
 const FLAG_EIGHT_BIT: u8 = 1;
 const FLAG_DOT_LINES: u8 = 2;
+const FLAG_BINARY: u8 = 4;
+const FLAG_WISHES: u8 = 8;
+const FLAG_NOTICES: u8 = 16;
+const FLAGS_KNOWN: u8 = 31;
 
 const STATE_PENDING: u8 = 0;
 const STATE_DELIVERED: u8 = 1;
 const STATE_BOUNCED: u8 = 2;
+/// As [`STATE_PENDING`], and the sender was told of the delay.
+const STATE_DELAY_TOLD: u8 = 3;
 
 /// id, received, flags, content length, number of extents, of sender bytes and of recipients.
 const MESSAGE_FIXED_BYTES: usize = 8 + 8 + 1 + 8 + 4 + 2 + 4;
@@ -47,6 +57,14 @@ pub fn message_bytes(message: &Message, extent_count: usize) -> Option<usize> {
     for recipient in &message.recipients {
         length += 2 + text_bytes(&recipient.address)? + state_bytes(&recipient.state);
     }
+    if let Some(wishes) = &message.wishes {
+        length += wishes_bytes(wishes)?;
+    }
+    if has_notices(message) {
+        for recipient in &message.recipients {
+            length += notices_bytes(recipient)?;
+        }
+    }
     (length <= RECORD_BYTES_MAX - super::format::RECORD_HEADER_BYTES).then_some(length)
 }
 
@@ -58,10 +76,8 @@ pub fn encode_message(message: &Message, payload: &mut [u8]) {
     let mut encoder = Encoder::new(payload);
     encoder.u64(message.id.0);
     encoder.u64(message.received.as_unix_ms());
+    encoder.u8(flags_of(message));
     let content = &message.content;
-    let eight_bit = if content.body_type == BodyType::EightBit { FLAG_EIGHT_BIT } else { 0 };
-    let dot_lines = if content.dot_lines { FLAG_DOT_LINES } else { 0 };
-    encoder.u8(eight_bit | dot_lines);
     encoder.u64(content.length_bytes);
     encoder.u32(count(content.extents.len()));
     for extent in &content.extents {
@@ -75,7 +91,32 @@ pub fn encode_message(message: &Message, payload: &mut [u8]) {
         encode_text(&mut encoder, &recipient.address);
         encode_state(&mut encoder, &recipient.state);
     }
+    if let Some(wishes) = &message.wishes {
+        encode_wishes(&mut encoder, wishes);
+    }
+    if has_notices(message) {
+        for recipient in &message.recipients {
+            encode_notices(&mut encoder, recipient);
+        }
+    }
     assert_eq!(encoder.left(), 0, "a message record is as long as was said");
+}
+
+fn flags_of(message: &Message) -> u8 {
+    let content = &message.content;
+    let body = match content.body_type {
+        BodyType::SevenBit => 0,
+        BodyType::EightBit => FLAG_EIGHT_BIT,
+        BodyType::Binary => FLAG_BINARY,
+    };
+    let dot_lines = if content.dot_lines { FLAG_DOT_LINES } else { 0 };
+    let wishes = if message.wishes.is_some() { FLAG_WISHES } else { 0 };
+    let notices = if has_notices(message) { FLAG_NOTICES } else { 0 };
+    body | dot_lines | wishes | notices
+}
+
+fn has_notices(message: &Message) -> bool {
+    message.recipients.iter().any(|recipient| recipient.notices.is_some())
 }
 
 /// Reads the payload of a message record; `None` if it is none.
@@ -84,22 +125,40 @@ pub(super) fn decode_message(payload: &[u8]) -> Option<Message> {
     let id = MessageId(decoder.u64()?);
     let received = WallTime::from_unix_ms(decoder.u64()?);
     let flags = decoder.u8()?;
+    if flags & !FLAGS_KNOWN != 0 {
+        return None;
+    }
     let length_bytes = decoder.u64()?;
     let extents = decode_extents(&mut decoder)?;
     let sender = decode_text(&mut decoder)?;
-    let recipients = decode_recipients(&mut decoder)?;
-    let content = Content {
-        extents,
-        length_bytes,
-        body_type: if flags & FLAG_EIGHT_BIT != 0 {
-            BodyType::EightBit
-        } else {
-            BodyType::SevenBit
-        },
-        dot_lines: flags & FLAG_DOT_LINES != 0,
+    let mut recipients = decode_recipients(&mut decoder)?;
+    let wishes = if flags & FLAG_WISHES != 0 { Some(decode_wishes(&mut decoder)?) } else { None };
+    if flags & FLAG_NOTICES != 0 {
+        decode_all_notices(&mut decoder, &mut recipients)?;
+    }
+    let body_type = match flags & (FLAG_EIGHT_BIT | FLAG_BINARY) {
+        0 => BodyType::SevenBit,
+        FLAG_EIGHT_BIT => BodyType::EightBit,
+        FLAG_BINARY => BodyType::Binary,
+        _ => return None,
     };
-    let whole = decoder.left() == 0 && flags & !(FLAG_EIGHT_BIT | FLAG_DOT_LINES) == 0;
-    whole.then_some(Message { id, received, sender, recipients, content, wishes: None })
+    let dot_lines = flags & FLAG_DOT_LINES != 0;
+    let content = Content { extents, length_bytes, body_type, dot_lines };
+    let message = Message { id, received, sender, recipients, content, wishes };
+    (decoder.left() == 0).then_some(message)
+}
+
+/// At least one of the recipients has notices, or the record would not have them.
+fn decode_all_notices(decoder: &mut Decoder<'_>, recipients: &mut [Recipient]) -> Option<()> {
+    if recipients.len().checked_mul(NOTICES_BYTES_MIN)? > decoder.left() {
+        return None;
+    }
+    let mut any = false;
+    for recipient in recipients {
+        recipient.notices = decode_notices(decoder)?;
+        any |= recipient.notices.is_some();
+    }
+    any.then_some(())
 }
 
 fn decode_extents(decoder: &mut Decoder<'_>) -> Option<SmallVec<[Extent; 1]>> {
@@ -186,8 +245,8 @@ fn state_bytes(state: &RecipientState) -> usize {
 
 fn encode_state(encoder: &mut Encoder<'_>, state: &RecipientState) {
     match state {
-        RecipientState::Pending { attempts, next_attempt, last_failure } => {
-            encoder.u8(STATE_PENDING);
+        RecipientState::Pending { attempts, next_attempt, last_failure, delay_told } => {
+            encoder.u8(if *delay_told { STATE_DELAY_TOLD } else { STATE_PENDING });
             encoder.u16(*attempts);
             encoder.u64(next_attempt.as_unix_ms());
             encode_text(encoder, kept_failure(last_failure).as_bytes());
@@ -199,13 +258,14 @@ fn encode_state(encoder: &mut Encoder<'_>, state: &RecipientState) {
 
 fn decode_state(decoder: &mut Decoder<'_>) -> Option<RecipientState> {
     match decoder.u8()? {
-        STATE_PENDING => Some(RecipientState::Pending {
+        tag @ (STATE_PENDING | STATE_DELAY_TOLD) => Some(RecipientState::Pending {
             attempts: decoder.u16()?,
             next_attempt: WallTime::from_unix_ms(decoder.u64()?),
             last_failure: {
                 let length = usize::from(decoder.u16()?);
                 std::str::from_utf8(decoder.take(length)?).ok()?.into()
             },
+            delay_told: tag == STATE_DELAY_TOLD,
         }),
         STATE_DELIVERED => Some(RecipientState::Delivered),
         STATE_BOUNCED => Some(RecipientState::Bounced),
@@ -222,17 +282,17 @@ fn kept_failure(text: &str) -> &str {
     text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
-/// Length of a sender or address, which must fit in two bytes.
-fn text_bytes(text: &[u8]) -> Option<usize> {
+/// Length of a sender, an address or a parameter, which must fit in two bytes.
+pub(super) fn text_bytes(text: &[u8]) -> Option<usize> {
     (text.len() <= usize::from(u16::MAX)).then_some(text.len())
 }
 
-fn encode_text(encoder: &mut Encoder<'_>, text: &[u8]) {
+pub(super) fn encode_text(encoder: &mut Encoder<'_>, text: &[u8]) {
     encoder.u16(u16::try_from(text.len()).unwrap_or(u16::MAX));
     encoder.bytes(text);
 }
 
-fn decode_text(decoder: &mut Decoder<'_>) -> Option<Box<[u8]>> {
+pub(super) fn decode_text(decoder: &mut Decoder<'_>) -> Option<Box<[u8]>> {
     let length = usize::from(decoder.u16()?);
     decoder.take(length).map(Into::into)
 }
@@ -251,19 +311,21 @@ fn decode_count(decoder: &mut Decoder<'_>, item_bytes: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::{DeliverBy, DeliverByMode, Notices, Notify, ReturnedContent, Wishes};
     use proptest::prelude::*;
 
     fn state() -> impl Strategy<Value = RecipientState> {
         prop_oneof![
             Just(RecipientState::Delivered),
             Just(RecipientState::Bounced),
-            (any::<u16>(), any::<u64>(), ".{0,40}").prop_map(|(attempts, at, failure)| {
-                RecipientState::Pending {
+            (any::<u16>(), any::<u64>(), ".{0,40}", any::<bool>()).prop_map(
+                |(attempts, at, failure, delay_told)| RecipientState::Pending {
                     attempts,
                     next_attempt: WallTime::from_unix_ms(at),
                     last_failure: failure.into(),
+                    delay_told,
                 }
-            }),
+            ),
         ]
     }
 
@@ -280,27 +342,79 @@ mod tests {
     }
 
     prop_compose! {
+        fn wishes()(
+            envelope_id in prop::option::of(bytes(120)),
+            returned_content in prop::option::of(prop_oneof![
+                Just(ReturnedContent::Full),
+                Just(ReturnedContent::Headers),
+            ]),
+            smtputf8 in any::<bool>(),
+            require_tls in any::<bool>(),
+            priority in prop::option::of(-9_i8..=9),
+            hold_until in prop::option::of(any::<u64>().prop_map(WallTime::from_unix_ms)),
+            deliver_by in prop::option::of((any::<u64>(), any::<bool>(), any::<bool>())),
+        ) -> Wishes {
+            let deliver_by = deliver_by.map(|(at, notify, trace)| DeliverBy {
+                at: WallTime::from_unix_ms(at),
+                mode: if notify { DeliverByMode::Notify } else { DeliverByMode::Return },
+                trace,
+            });
+            Wishes {
+                envelope_id,
+                returned_content,
+                smtputf8,
+                require_tls,
+                priority,
+                hold_until,
+                deliver_by,
+            }
+        }
+    }
+
+    prop_compose! {
+        fn notices()(
+            notify in prop::option::of((any::<bool>(), any::<bool>(), any::<bool>())),
+            original_recipient in prop::option::of(bytes(300)),
+        ) -> Notices {
+            let notify =
+                notify.map(|(success, failure, delay)| Notify { success, failure, delay });
+            Notices { notify, original_recipient }
+        }
+    }
+
+    prop_compose! {
+        fn recipient()(
+            address in bytes(300),
+            state in state(),
+            notices in prop::option::weighted(0.3, notices()),
+        ) -> Recipient {
+            Recipient { address, state, notices: notices.map(Box::new) }
+        }
+    }
+
+    prop_compose! {
         fn message()(
             id in any::<u64>(),
             received in any::<u64>(),
             sender in bytes(300),
-            recipients in prop::collection::vec((bytes(300), state()), 0..5),
+            recipients in prop::collection::vec(recipient(), 0..5),
             extents in prop::collection::vec(extent(), 0..5),
             length_bytes in any::<u64>(),
-            body_type in prop_oneof![Just(BodyType::SevenBit), Just(BodyType::EightBit)],
+            body_type in prop_oneof![
+                Just(BodyType::SevenBit),
+                Just(BodyType::EightBit),
+                Just(BodyType::Binary),
+            ],
             dot_lines in any::<bool>(),
+            wishes in prop::option::of(wishes()),
         ) -> Message {
-            let recipients = recipients
-                .into_iter()
-                .map(|(address, state)| Recipient { address, state, notices: None })
-                .collect();
             Message {
                 id: MessageId(id),
                 received: WallTime::from_unix_ms(received),
                 sender,
                 recipients,
                 content: Content { extents: extents.into(), length_bytes, body_type, dot_lines },
-                wishes: None,
+                wishes: wishes.map(Box::new),
             }
         }
     }
@@ -354,6 +468,50 @@ mod tests {
             attempts: 1,
             next_attempt: WallTime::from_unix_ms(1),
             last_failure: text.into(),
+            delay_told: false,
+        }
+    }
+
+    fn plain_message() -> Message {
+        let recipient =
+            Recipient { address: b"bob@x".as_slice().into(), state: deferred("no"), notices: None };
+        Message {
+            id: MessageId(0x0102),
+            received: WallTime::from_unix_ms(3),
+            sender: b"a@b".as_slice().into(),
+            recipients: vec![recipient],
+            content: Content { dot_lines: true, ..Content::default() },
+            wishes: None,
+        }
+    }
+
+    /// The bytes of a record as they were before a message could have wishes.
+    const OLD_RECORD: &[u8] = b"\x02\x01\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\
+        \x03\0a@b\x01\0\0\0\x05\0bob@x\0\x01\0\x01\0\0\0\0\0\0\0\x02\0no";
+
+    #[test]
+    fn a_message_without_wishes_is_written_as_ever() {
+        let message = plain_message();
+        assert_eq!(encoded_message(&message), OLD_RECORD);
+        assert_eq!(decode_message(OLD_RECORD), Some(message));
+    }
+
+    #[test]
+    fn flags_that_mean_nothing_are_refused() {
+        let flags_at = 16;
+        for flags in 0..=u8::MAX {
+            let mut record = OLD_RECORD.to_vec();
+            record[flags_at] = flags;
+            let known = [0, FLAG_EIGHT_BIT, FLAG_BINARY];
+            let is_known = known.contains(&(flags & !FLAG_DOT_LINES));
+            assert_eq!(decode_message(&record).is_some(), is_known, "{flags:#x}");
+        }
+        // Notices that nobody has, conditions without `NOTIFY=`, unknown bits.
+        for tail in [0, 1 | 4, 2, 1 | 64, 128] {
+            let mut record = OLD_RECORD.to_vec();
+            record[flags_at] |= FLAG_NOTICES;
+            record.push(tail);
+            assert_eq!(decode_message(&record), None, "{tail}");
         }
     }
 

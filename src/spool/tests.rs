@@ -458,6 +458,7 @@ fn a_large_outcome_is_kept_in_parts() {
         attempts: 1,
         next_attempt: WallTime::from_unix_ms(9),
         last_failure: "x".repeat(500).into(),
+        delay_told: false,
     };
     let outcome = Outcome {
         message: message.id,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use ringpost::clock::WallTime;
 use ringpost::ids::{GroupSequence, MessageId, MessageIds, ShardId};
-use ringpost::message::{Content, Message, Outcome, Recipient, RecipientState};
+use ringpost::message::{
+    Content, Message, Notices, Notify, Outcome, Recipient, RecipientState, Wishes,
+};
 use ringpost::sim::Random;
 use ringpost::sim::disk::{Completion, SimDisk, SimDiskOptions};
 use ringpost::spool::{
@@ -218,10 +220,16 @@ impl World {
             0 => 60,
             _ => self.random.below(3) + 1,
         };
+        let asks = self.random.chance(300);
         let recipients = (0..recipient_count).map(|number| Recipient {
             address: format!("recipient-{number}@example.com").into_bytes().into(),
             state: RecipientState::new(received),
-            notices: None,
+            notices: (asks && number % 2 == 1).then(|| {
+                let original = format!("rfc822;alias-{number}@example.com");
+                let original_recipient = Some(original.into_bytes().into());
+                let notify = Some(Notify { delay: true, ..Notify::default() });
+                Box::new(Notices { notify, original_recipient })
+            }),
         });
         Message {
             id: self.ids.take(),
@@ -229,7 +237,8 @@ impl World {
             sender: b"sender@example.org"[..].into(),
             recipients: recipients.collect(),
             content: Content::default(),
-            wishes: None,
+            wishes: asks
+                .then(|| Box::new(Wishes { hold_until: Some(received), ..Wishes::default() })),
         }
     }
 
@@ -286,6 +295,7 @@ impl World {
                     attempts: u16::try_from(random.below(9)).expect("small"),
                     next_attempt: WallTime::from_unix_ms(random.next_u64() >> 20),
                     last_failure: "451 4.2.1 mailbox busy".into(),
+                    delay_told: random.chance(300),
                 },
                 (false, 0) => RecipientState::Bounced,
                 (false, _) => RecipientState::Delivered,

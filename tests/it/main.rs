@@ -24,6 +24,8 @@ mod dns;
 mod full_disk;
 mod lifecycle;
 mod next_hops;
+mod notices;
+mod passwords;
 mod peers;
 mod secure_clients;
 mod smuggling;

@@ -19,6 +19,8 @@
 
 mod plain;
 mod scram;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -216,7 +218,12 @@ impl Exchange {
     pub fn handle_password(&mut self, right: bool) -> SaslStep {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Checking(user) if right => SaslStep::Done { user },
-            _ => SaslStep::Failed(SaslFailure::Credentials),
+            State::Begun(_)
+            | State::Named(_)
+            | State::Checking(_)
+            | State::Challenged(_)
+            | State::Proven(_)
+            | State::Over => SaslStep::Failed(SaslFailure::Credentials),
         }
     }
 

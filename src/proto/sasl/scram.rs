@@ -15,9 +15,12 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use super::plain::check_authorization;
 use super::{Mechanism, SaslContext, SaslFailure, can_bind};
 use crate::credentials::{ScramKeys, ScramVerifier, hmac_sha256, prepare_name};
+use crate::limits::SALT_BYTES_MAX;
 
 /// Random bytes in the server's part of the nonce.
 const NONCE_BYTES: usize = 18;
+
+const _: () = assert!(SALT_BYTES_MAX <= 2 * 32, "two hashes make up any salt");
 
 /// What was promised to a client, until its proof comes.
 pub(super) struct Challenged {
@@ -89,7 +92,6 @@ fn stand_in(context: &SaslContext<'_>, user: &str) -> Result<ScramVerifier, Sasl
     let bytes = first.into_iter().chain(second);
     Ok(ScramVerifier {
         iterations: model.iterations,
-        // A salt may have as many bytes as these two.
         salt: bytes.take(model.salt.len()).collect(),
         keys: ScramKeys { stored: make(b"stored\0"), server: make(b"server\0") },
     })

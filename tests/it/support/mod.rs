@@ -21,6 +21,7 @@ mod senders;
 mod sink;
 mod smtp_sink;
 mod socket;
+mod spool;
 mod unbound;
 
 pub(crate) use address::random_bytes;
@@ -42,6 +43,7 @@ pub(crate) use senders::{RECIPIENT, SENDER, Sender};
 pub(crate) use sink::{Sink, assert_arrived};
 pub(crate) use smtp_sink::SmtpSink;
 pub(crate) use socket::SmtpSocket;
+pub(crate) use spool::fill_spool;
 pub(crate) use unbound::{BROKEN_DOMAIN, Unbound, too_large_for_udp};
 
 use std::time::Duration;

@@ -1,0 +1,62 @@
+//! `ringpost password`: strings that the program itself reads back, and passwords that it refuses.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use ringpost::credentials::{Credential, User, Users};
+
+/// What the program does with `input` on a standard input that is no terminal.
+fn run(arguments: &[&str], input: &[u8]) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_ringpost"))
+        .arg("password")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = program.stdin.take().expect("it is piped");
+    stdin.write_all(input).expect("the program reads");
+    drop(stdin);
+    program.wait_with_output().expect("the program ends")
+}
+
+fn is_right(string: &str, password: &str) -> bool {
+    let credential = Credential::parse(string).expect(string).into();
+    let user = User { name: "app".into(), credential, senders: Vec::new() };
+    Users::new([user]).check_password(&[0; 32], "app", password).run()
+}
+
+#[test]
+fn a_password_becomes_a_string_that_proves_it() {
+    let cases: [(&[&str], &str); 2] = [(&[], "argon2id"), (&["--scram"], "SCRAM-SHA-256")];
+    for (arguments, scheme) in cases {
+        let made = run(arguments, b"correct horse\nsomething else\n");
+        assert!(made.status.success(), "{made:?}");
+        assert_eq!(made.stderr, b"");
+        let text = String::from_utf8(made.stdout).expect("it is text");
+        let string = text.strip_suffix('\n').expect("it is a line");
+        assert!(!string.contains('\n'), "{string}");
+        assert_eq!(Credential::parse(string).expect(string).scheme(), scheme);
+        assert!(is_right(string, "correct horse"));
+        assert!(!is_right(string, "correct horse "));
+        // The salt is drawn anew.
+        assert_ne!(run(arguments, b"correct horse\n").stdout, text.as_bytes());
+    }
+}
+
+#[test]
+fn passwords_that_will_not_do_are_refused_in_words() {
+    let cases: [(&[u8], &str); 4] = [
+        (b"\n", "empty"),
+        (b"", "empty"),
+        (b"tab\there\n", "SASLprep"),
+        (b"latin-1 \xe4\n", "UTF-8"),
+    ];
+    for (input, word) in cases {
+        let refused = run(&[], input);
+        let text = String::from_utf8(refused.stderr).expect("it is text");
+        assert_eq!((refused.status.code(), refused.stdout.len()), (Some(2), 0), "{text}");
+        assert!(text.contains(word), "{text}");
+    }
+}
