@@ -129,7 +129,8 @@ fn write_configuration(home: &Path, address: SocketAddr, settings: &str) {
          virtual_mailbox_base = {home}/mail\n\
          virtual_minimum_uid = 100\n\
          virtual_uid_maps = static:{NOBODY_ID}\n\
-         virtual_gid_maps = static:{NOBODY_ID}\n"
+         virtual_gid_maps = static:{NOBODY_ID}\n\
+         {settings}"
     );
     let master = format!("{address} inet n - n - - smtpd\n{SERVICES}");
     fs::write(format!("{home}/etc/main.cf"), main).expect("main.cf");
