@@ -223,7 +223,8 @@ impl<'a> Cursor<'a> {
 
     fn path(&mut self, kind: PathKind) -> Result<Path, PathFault> {
         let bracketed = self.take(b'<');
-        if !bracketed && !(self.rules.missing_brackets && self.at < self.line.len()) {
+        let is_overlooked = self.rules.missing_brackets && self.at < self.line.len();
+        if !bracketed && !is_overlooked {
             return Err(PathFault::Brackets);
         }
         if bracketed && self.take(b'>') {

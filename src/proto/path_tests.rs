@@ -326,19 +326,33 @@ proptest! {
     fn nothing_makes_it_panic(
         bytes in proptest::collection::vec(any::<u8>(), 0..40),
         start in 0usize..50,
+        utf8 in any::<bool>(),
+        missing_brackets in any::<bool>(),
     ) {
+        let rules = PathRules { utf8, missing_brackets };
         for kind in [PathKind::Reverse, PathKind::Forward] {
-            for (utf8, missing_brackets) in [(false, false), (false, true), (true, false), (true, true)]
-            {
-                let rules = PathRules { utf8, missing_brackets };
-                let Ok((path, end)) = parse(&bytes, start, kind, rules) else { continue };
+            if let Ok((_, end)) = parse(&bytes, start, kind, rules) {
                 prop_assert!(end <= bytes.len());
-                if let Path::Mailbox { address, domain } = path {
-                    prop_assert_eq!(address.end(), domain.end());
-                    prop_assert!(utf8 || address.of(&bytes).is_ascii());
-                    prop_assert!(std::str::from_utf8(address.of(&bytes)).is_ok());
-                }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_taken_is_text(
+        text in "<?[\"a@.é＠ü\u{200b}\u{202e}ß。>\\\\ ]{0,9}@[aüß.\\-。é＠]{0,6}>?",
+        utf8 in any::<bool>(),
+        missing_brackets in any::<bool>(),
+    ) {
+        let rules = PathRules { utf8, missing_brackets };
+        let bytes = text.as_bytes();
+        if let Ok((Path::Mailbox { address, domain }, _)) = parse(bytes, 0, PathKind::Forward, rules)
+        {
+            prop_assert_eq!(address.end(), domain.end());
+            let address = std::str::from_utf8(address.of(bytes)).expect("UTF-8");
+            prop_assert!(utf8 || address.is_ascii(), "{}", address);
+            prop_assert!(address.chars().all(is_printable), "{}", address);
+            let domain = std::str::from_utf8(domain.of(bytes)).expect("UTF-8");
+            prop_assert!(!domain.contains('。'), "{}", domain);
         }
     }
 }

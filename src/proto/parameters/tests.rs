@@ -234,7 +234,8 @@ fn the_texts_name_the_bounds_as_they_are() {
 proptest! {
     #[test]
     fn nothing_makes_it_panic_and_spans_lie_in_the_line(
-        text in "((SIZE|BY|ENVID|ORCPT|NOTIFY|HOLDFOR|HOLDUNTIL|AUTH|RET)?[=;+\\-0-9a-zA-Z,é \\\\{}]{0,9}){0,4}",
+        text in "((SIZE|BY|ENVID|ORCPT|NOTIFY|HOLDFOR|HOLDUNTIL|AUTH|RET)?\
+                 [=;+\\-0-9a-zA-Z,é \\\\{}]{0,9}){0,4}",
         utf8 in any::<bool>(),
     ) {
         let line = format!("<> {text}");

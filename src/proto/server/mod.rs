@@ -5,6 +5,8 @@
 //! - inputs: [`advance`](ServerSession::advance) with what the peer sent,
 //!   [`handle_stored`](ServerSession::handle_stored) and
 //!   [`refuse_content`](ServerSession::refuse_content) with what the spool did,
+//!   [`handle_tls`](ServerSession::handle_tls) and
+//!   [`handle_password`](ServerSession::handle_password) with what was done for it elsewhere,
 //!   [`handle_eof`](ServerSession::handle_eof), [`handle_timeout`](ServerSession::handle_timeout)
 //!   and [`handle_drain`](ServerSession::handle_drain). After each of them call `advance` again,
 //!   with an empty input if there is no other, until it returns [`Event::NeedInput`],
@@ -45,14 +47,17 @@
 //! buffers of at most `REPLY_KEPT_BYTES`, `COMMAND_LINE_KEPT_BYTES` and about
 //! `ENVELOPE_KEPT_BYTES`.
 
+mod authentication;
 mod content;
 mod envelope;
 mod greeting;
+mod handshake;
 mod offer;
 mod policy;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod xclient;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -63,12 +68,12 @@ use crate::limits::SESSION_CLOSE_S;
 use crate::proto::command::{self, Command};
 use crate::proto::data::DataDecoder;
 use crate::proto::enhanced::EnhancedCode;
-use crate::proto::ext::Offer;
 use crate::proto::fault::{BoundFault, Fault, LocalFault, SyntaxFault};
 use crate::proto::line::{Found, LineAssembler};
 use crate::proto::reply::{self, Code, Reply};
 use crate::span::Span;
 
+use self::authentication::Authentication;
 pub use self::content::ContentFacts;
 use self::envelope::Envelope;
 pub use self::envelope::{EnvelopeView, RecipientView, Recipients};
@@ -98,6 +103,8 @@ pub enum Event {
     MessageBegin,
     /// Append this range of the input to the body; added dots are already left out.
     Content(Span),
+    /// Append [`inserted`](ServerSession::inserted) to the body, like content.
+    Inserted,
     /// Store the message: its data has ended. Take [`envelope`](ServerSession::envelope) and
     /// [`content_facts`](ServerSession::content_facts) before the next
     /// [`advance`](ServerSession::advance), and answer with
@@ -105,9 +112,20 @@ pub enum Event {
     MessageEnd,
     /// Drop the open body: its message will not be accepted.
     MessageAbandoned,
-    /// No input is looked at until the message that ended is answered, or, if too many replies
-    /// wait, until they are transmitted. [`is_blocked`](ServerSession::is_blocked) tells when to
-    /// go on.
+    /// Transmit all, then begin the handshake of TLS, and call
+    /// [`handle_tls`](ServerSession::handle_tls) when it is done. The rest of the input was consumed
+    /// and dropped. What comes from now on belongs to TLS, and is not given to the session before.
+    StartTls,
+    /// Run what [`take_password_check`](ServerSession::take_password_check) has, elsewhere, and tell
+    /// [`handle_password`](ServerSession::handle_password) what it came to.
+    CheckPassword,
+    /// [`peer`](ServerSession::peer) is another one from now on. Where that one meets a limit, call
+    /// [`refuse_peer`](ServerSession::refuse_peer).
+    PeerChanged,
+    /// No input is looked at until the message that ended is answered, until a password is checked,
+    /// until the answer to a failed authentication is due
+    /// ([`poll_timeout`](ServerSession::poll_timeout)), or, if too many replies wait, until they are
+    /// transmitted. [`is_blocked`](ServerSession::is_blocked) tells when to go on.
     Blocked,
     /// No input is looked at any more, and all that there was is taken. Transmit what is left, and
     /// close when [`wants_close`](ServerSession::wants_close).
@@ -154,8 +172,22 @@ pub struct SessionFacts<'a> {
 /// In protocol order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
+    /// TLS is being agreed upon; nothing is looked at.
+    Handshake,
     /// A command is to come.
     Command,
+    /// A command is to come, but only QUIT is obeyed.
+    Denied,
+    /// STARTTLS was obeyed, and its reply cannot go out yet.
+    TlsAccepted,
+    /// A response to a challenge is to come.
+    Exchange,
+    /// The caller checks a password.
+    PasswordCheck,
+    /// The answer to a failed authentication is not due yet.
+    AuthDelay,
+    /// A proxy told of another client, which is not greeted yet.
+    Renewed,
     /// Between 354 and the end of data.
     Content,
     /// The end of data came and is not acted upon yet.
@@ -182,9 +214,18 @@ pub struct ServerSession {
     serial: u64,
     phase: Phase,
     hello: Hello,
-    /// What the last EHLO listed.
-    offer: Offer,
     client_name: Box<[u8]>,
+    /// `hello` and `client_name` were told by XCLIENT.
+    hello_is_vouched_for: bool,
+    /// The name of the user who authenticated.
+    user: Option<Box<[u8]>>,
+    /// It was told by XCLIENT.
+    user_is_vouched_for: bool,
+    /// XCLIENT told of the peer.
+    is_vouched_for: bool,
+    tls: Option<Box<TlsFacts>>,
+    authentication: Option<Box<Authentication>>,
+    auth_failures: u32,
     lines: LineAssembler,
     replies: ReplyQueue,
     envelope: Envelope,
@@ -205,22 +246,48 @@ pub struct ServerSession {
 }
 
 const _: () = assert!(
-    size_of::<ServerSession>() <= 384,
+    size_of::<ServerSession>() <= 416,
     "an idle session costs little more than the kernel's buffers for it"
 );
 
 impl ServerSession {
     /// A session with a peer that just connected; no other of this process has its `serial`. The
-    /// greeting waits to be transmitted.
+    /// greeting waits to be transmitted, or with [`TlsOffer::Implicit`] the handshake to be run.
     pub fn new(policy: Rc<ServerPolicy>, peer: Peer, serial: u64, conditions: &Conditions) -> Self {
-        let mut session = Self {
+        let mut session = Self::silent(policy, peer, serial, conditions);
+        session.welcome(conditions);
+        session
+    }
+
+    /// A session with a peer that just connected and meets a limit: its greeting is that of `fault`,
+    /// whose reply is 421, and it ends. With [`TlsOffer::Implicit`] it ends without a word.
+    pub fn refused(
+        policy: Rc<ServerPolicy>,
+        peer: Peer,
+        serial: u64,
+        conditions: &Conditions,
+        fault: Fault,
+    ) -> Self {
+        let mut session = Self::silent(policy, peer, serial, conditions);
+        session.dismiss(fault);
+        session
+    }
+
+    fn silent(policy: Rc<ServerPolicy>, peer: Peer, serial: u64, conditions: &Conditions) -> Self {
+        Self {
             policy,
             peer,
             serial,
             phase: Phase::Command,
             hello: Hello::None,
-            offer: Offer::NOTHING,
             client_name: Box::default(),
+            hello_is_vouched_for: false,
+            user: None,
+            user_is_vouched_for: false,
+            is_vouched_for: false,
+            tls: None,
+            authentication: None,
+            auth_failures: 0,
             lines: LineAssembler::default(),
             replies: ReplyQueue::default(),
             envelope: Envelope::default(),
@@ -234,9 +301,7 @@ impl ServerSession {
             began: conditions.now,
             active: conditions.now,
             content_began: conditions.now,
-        };
-        session.greet(conditions);
-        session
+        }
     }
 
     /// Looks at `input` in place and goes on to the next event. The caller drops the first
@@ -253,7 +318,16 @@ impl ServerSession {
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
             let (used, event) = match self.phase {
-                Phase::Command => self.read_command(conditions, rest),
+                // What is for TLS is never obeyed.
+                Phase::Handshake => (rest.len(), Some(Event::NeedInput)),
+                Phase::Command | Phase::Denied => self.read_command(conditions, rest),
+                Phase::TlsAccepted => self.begin_handshake(rest),
+                Phase::Exchange => self.read_response(conditions, rest),
+                Phase::PasswordCheck | Phase::AuthDelay => (0, Some(Event::Blocked)),
+                Phase::Renewed => {
+                    self.welcome(conditions);
+                    (0, None)
+                }
                 Phase::Content => self.read_content(conditions, rest),
                 Phase::ContentEnded => (0, self.end_content()),
                 Phase::Closing | Phase::Closed => self.ignore(rest),
@@ -292,24 +366,44 @@ impl ServerSession {
     pub fn handle_eof(&mut self) {
         self.input_ended = true;
         match self.phase {
-            Phase::Command | Phase::Content => self.close(),
+            Phase::Handshake => self.phase = Phase::Closed,
+            Phase::Command
+            | Phase::Denied
+            | Phase::TlsAccepted
+            | Phase::Exchange
+            | Phase::PasswordCheck
+            | Phase::AuthDelay
+            | Phase::Renewed
+            | Phase::Content => self.close(),
             Phase::ContentEnded | Phase::Closing | Phase::Closed => {}
         }
     }
 
     /// Ends the session if it is time to. The peer reads `421 4.4.2`, and if it does not take
-    /// that either the session ends without a word.
+    /// that either the session ends without a word. Or it is time for the answer to a failed
+    /// authentication.
     pub fn handle_timeout(&mut self, conditions: &Conditions) {
         let (deadline, _) = self.poll_timeout();
         if conditions.now < deadline {
             return;
         }
         match self.phase {
-            Phase::Command | Phase::Content | Phase::ContentEnded => {
+            Phase::AuthDelay if conditions.now < self.session_end() => {
+                self.answer_failure(conditions);
+            }
+            Phase::Command
+            | Phase::Denied
+            | Phase::TlsAccepted
+            | Phase::Exchange
+            | Phase::PasswordCheck
+            | Phase::AuthDelay
+            | Phase::Renewed
+            | Phase::Content
+            | Phase::ContentEnded => {
                 self.active = conditions.now;
                 self.refuse(Fault::Bound(BoundFault::Time));
             }
-            Phase::Closing | Phase::Closed => {
+            Phase::Handshake | Phase::Closing | Phase::Closed => {
                 self.phase = Phase::Closed;
                 self.replies.discard();
             }
@@ -324,6 +418,12 @@ impl ServerSession {
                 self.active = conditions.now;
                 self.refuse(Fault::Local(LocalFault::Draining));
             }
+            Phase::Denied | Phase::Exchange | Phase::AuthDelay => {
+                self.active = conditions.now;
+                self.refuse(Fault::Local(LocalFault::Draining));
+            }
+            // These end soon, and the session with the phase that comes behind.
+            Phase::Handshake | Phase::TlsAccepted | Phase::PasswordCheck | Phase::Renewed => {}
             Phase::Command
             | Phase::Content
             | Phase::ContentEnded
@@ -336,15 +436,37 @@ impl ServerSession {
     #[must_use]
     pub fn poll_timeout(&self) -> (Now, &'static str) {
         let limits = &self.policy.limits;
-        let session = (self.began + limits.session_time, "the end of the session");
+        let session = (self.session_end(), "the end of the session");
         let sooner = |one: (Now, &'static str), other: (Now, &'static str)| {
             if other.0 < one.0 { other } else { one }
         };
         match self.phase {
             // What the peer waits for is no reason to cut it off.
-            Phase::Command | Phase::ContentEnded if self.replies.is_held() => session,
-            Phase::Command | Phase::ContentEnded => {
+            Phase::Command
+            | Phase::TlsAccepted
+            | Phase::Exchange
+            | Phase::Renewed
+            | Phase::ContentEnded
+                if self.replies.is_held() =>
+            {
+                session
+            }
+            Phase::PasswordCheck => session,
+            Phase::Command | Phase::TlsAccepted | Phase::Renewed | Phase::ContentEnded => {
                 sooner(session, (self.active + limits.idle_time, "a command"))
+            }
+            Phase::Handshake => {
+                sooner(session, (self.handshake_deadline(), "the handshake of TLS"))
+            }
+            Phase::Exchange => {
+                sooner(session, (self.active + limits.idle_time, "a response to a challenge"))
+            }
+            Phase::AuthDelay => {
+                sooner(session, (self.auth_answer_due(), "the answer to a failed authentication"))
+            }
+            Phase::Denied => {
+                let close_time = Duration::from_secs(SESSION_CLOSE_S);
+                sooner(session, (self.active + close_time, "a refused client to leave"))
             }
             Phase::Content => {
                 let piece = (self.active + limits.idle_time, "a piece of content");
@@ -367,9 +489,12 @@ impl ServerSession {
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         match self.phase {
-            Phase::Command => self.replies.is_full(),
-            Phase::ContentEnded => self.replies.is_held(),
-            Phase::Content | Phase::Closing | Phase::Closed => false,
+            Phase::Command | Phase::Denied | Phase::Exchange => self.replies.is_full(),
+            Phase::TlsAccepted | Phase::ContentEnded => self.replies.is_held(),
+            Phase::PasswordCheck | Phase::AuthDelay => true,
+            Phase::Handshake | Phase::Renewed | Phase::Content | Phase::Closing | Phase::Closed => {
+                false
+            }
         }
     }
 
@@ -379,8 +504,28 @@ impl ServerSession {
         match self.phase {
             Phase::Closing => self.replies.is_empty() && !self.replies.is_held(),
             Phase::Closed => true,
-            Phase::Command | Phase::Content | Phase::ContentEnded => false,
+            Phase::Handshake
+            | Phase::Command
+            | Phase::Denied
+            | Phase::TlsAccepted
+            | Phase::Exchange
+            | Phase::PasswordCheck
+            | Phase::AuthDelay
+            | Phase::Renewed
+            | Phase::Content
+            | Phase::ContentEnded => false,
         }
+    }
+
+    /// What is to be appended to the body at [`Event::Inserted`].
+    #[expect(clippy::unused_self, reason = "nothing is inserted yet")]
+    pub const fn inserted(&self) -> &[u8] {
+        &[]
+    }
+
+    /// The other side.
+    pub const fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// What is worth telling about the session.
@@ -392,6 +537,10 @@ impl ServerSession {
             message_count: self.message_count,
             error_count: self.error_count,
             phase: match self.phase {
+                Phase::Handshake | Phase::TlsAccepted => "agreeing upon TLS",
+                Phase::Denied => "waiting for a refused client to leave",
+                Phase::Exchange | Phase::PasswordCheck | Phase::AuthDelay => "authenticating",
+                Phase::Renewed => "taking a client from a proxy",
                 Phase::Command if self.envelope_is_open() => "receiving an envelope",
                 Phase::Command => "between transactions",
                 Phase::Content => "receiving content",
@@ -405,6 +554,9 @@ impl ServerSession {
     #[cfg(test)]
     fn heap_bytes(&self) -> usize {
         self.client_name.len()
+            + self.user.as_ref().map_or(0, |name| name.len())
+            + self.tls.as_ref().map_or(0, |_| size_of::<TlsFacts>())
+            + self.authentication.as_ref().map_or(0, |_| size_of::<Authentication>())
             + self.lines.heap_bytes()
             + self.replies.heap_bytes()
             + self.envelope.heap_bytes()
@@ -435,6 +587,9 @@ impl ServerSession {
 
     fn execute(&mut self, conditions: &Conditions, line: &[u8]) -> Option<Event> {
         self.active = conditions.now;
+        if self.phase == Phase::Denied {
+            return self.execute_denied(line);
+        }
         let done = match command::parse(line, &self.grammar()) {
             Err(fault) => {
                 self.envelope.note_refusal(fault);
@@ -453,17 +608,48 @@ impl ServerSession {
             Ok(Command::Help) => self.help(),
             Ok(Command::Noop) => self.reply(OK),
             Ok(Command::Quit) => self.quit(),
-            Ok(
-                Command::StartTls
-                | Command::Auth { .. }
-                | Command::Bdat { .. }
-                | Command::Xclient(_),
-            ) => Err(SyntaxFault::NotImplemented.into()),
+            Ok(Command::StartTls) => self.start_tls(),
+            Ok(Command::Auth { mechanism, initial }) => {
+                return self.auth(conditions, line, mechanism, initial);
+            }
+            Ok(Command::Xclient(attributes)) => match self.xclient(attributes.of(line)) {
+                Ok(event) => return event,
+                Err(fault) => Err(fault),
+            },
+            Ok(Command::Bdat { .. }) => Err(SyntaxFault::NotImplemented.into()),
         };
         if let Err(fault) = done {
             self.refuse(fault);
         }
         None
+    }
+
+    /// Whether the client's mail is taken for every domain: because of its address, its user, or
+    /// its certificate, unless that is of a proxy.
+    pub(super) fn is_trusted(&self) -> bool {
+        let Access { relay_from, relay_certificates, .. } = &self.policy.access;
+        let certified =
+            |name: &str| relay_certificates.iter().any(|listed| listed.eq_ignore_ascii_case(name));
+        self.user.is_some()
+            || relay_from.iter().any(|network| network.contains(self.peer.address))
+            || (!self.is_vouched_for
+                && self
+                    .tls
+                    .as_ref()
+                    .is_some_and(|tls| tls.client_names.iter().any(|name| certified(name))))
+    }
+
+    /// Whatever else happens.
+    fn session_end(&self) -> Now {
+        self.began + self.policy.limits.session_time
+    }
+
+    /// Forgets what a client said, but for what it did wrong.
+    fn forget_client(&mut self) {
+        self.lines.reset();
+        self.hello = Hello::None;
+        self.client_name = Box::default();
+        self.user = None;
     }
 
     /// Writes the reply to a command that went well.
@@ -490,6 +676,7 @@ impl ServerSession {
     }
 
     fn close(&mut self) {
+        self.abandon_exchange();
         self.phase = Phase::Closing;
         self.lines.reset();
         // That of a message that just ended is still to be taken by the caller.
@@ -504,6 +691,13 @@ impl ServerSession {
             return (0, Some(Event::MessageAbandoned));
         }
         (input.len(), Some(Event::Close))
+    }
+}
+
+impl Drop for ServerSession {
+    /// A client that is gone before its password is checked does not guess for free.
+    fn drop(&mut self) {
+        self.abandon_exchange();
     }
 }
 

@@ -7,7 +7,7 @@ use crate::clock::WallTime;
 use crate::limits::{ADVERTISED_COUNT_MAX, PARAMETER_TIME_S_MAX};
 use crate::proto::command::Grammar;
 use crate::proto::ext::{Extension, Offer};
-use crate::proto::server::{Conditions, Hello, ServerSession, TlsFacts, TlsOffer};
+use crate::proto::server::{Conditions, Hello, ServerSession, TlsOffer};
 
 /// What XCLIENT takes (Postfix's XCLIENT_README).
 const XCLIENT_ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
@@ -18,15 +18,14 @@ impl ServerSession {
     pub(super) fn grammar(&self) -> Grammar {
         let leniency = self.policy.leniency;
         Grammar {
-            offer: if self.hello == Hello::Ehlo { self.offer } else { Offer::NOTHING },
+            offer: if self.hello == Hello::Ehlo { self.offer() } else { Offer::NOTHING },
             smtputf8: self.envelope().wishes.is_some_and(|wishes| wishes.smtputf8),
             space_before_path: leniency.space_before_path,
             missing_brackets: leniency.missing_brackets,
         }
     }
 
-    /// What the session offers from this EHLO on.
-    pub(super) fn decide_offer(&self) -> Offer {
+    fn offer(&self) -> Offer {
         Extension::ALL.into_iter().filter(|&extension| self.offers(extension)).collect()
     }
 
@@ -48,7 +47,8 @@ impl ServerSession {
             Extension::StartTls => {
                 matches!(self.policy.tls, TlsOffer::StartTls { .. }) && !is_protected
             }
-            Extension::Auth => self.auth_keywords().next().is_some(),
+            // Who is authenticated may still say on whose behalf (RFC 4954 §5).
+            Extension::Auth => self.auth_keywords().next().is_some() || self.user().is_some(),
             // RFC 8689 §2: only over TLS.
             Extension::RequireTls => is_protected,
             Extension::FutureRelease => self.hold_s_max() > 0,
@@ -64,9 +64,15 @@ impl ServerSession {
 
     /// Appends the lines of the EHLO answer behind its first to `out` (RFC 5321 §4.1.1.1).
     pub(super) fn write_offer(&self, conditions: &Conditions, out: &mut Vec<u8>) {
-        let offered = || Extension::ALL.into_iter().filter(|&one| self.offer.has(one));
-        let last = offered().last();
-        for extension in offered() {
+        let offer = self.offer();
+        // AUTH without a mechanism is none (RFC 4954 §3).
+        let is_listed = |extension: &Extension| {
+            offer.has(*extension)
+                && (*extension != Extension::Auth || self.auth_keywords().next().is_some())
+        };
+        let listed = || Extension::ALL.into_iter().filter(is_listed);
+        let last = listed().last();
+        for extension in listed() {
             out.extend_from_slice(if Some(extension) == last { b"250 " } else { b"250-" });
             out.extend_from_slice(extension.keyword().as_bytes());
             self.write_arguments(extension, conditions, out);
@@ -112,37 +118,5 @@ impl ServerSession {
             // RFC 6710 §3: no policy has a name here.
             | Extension::MtPriority => Ok(()),
         };
-    }
-}
-
-/// What the parts of the session that know TLS and authentication say.
-impl ServerSession {
-    /// What the handshake of TLS came to, if the connection is protected.
-    #[expect(clippy::unused_self, reason = "no session has TLS yet")]
-    pub(super) const fn tls_facts(&self) -> Option<&TlsFacts> {
-        None
-    }
-
-    /// The name of the user who authenticated.
-    #[expect(clippy::unused_self, reason = "no session authenticates yet")]
-    pub(super) const fn user(&self) -> Option<&[u8]> {
-        None
-    }
-
-    /// Whether the client's mail is taken for every domain.
-    pub(super) fn is_trusted(&self) -> bool {
-        self.user().is_some()
-            || self.policy.access.relay_from.iter().any(|one| one.contains(self.peer.address))
-    }
-
-    /// The mechanisms that AUTH takes at the moment.
-    #[expect(clippy::unused_self, reason = "no session authenticates yet")]
-    pub(super) fn auth_keywords(&self) -> impl Iterator<Item = &'static str> {
-        std::iter::empty()
-    }
-
-    /// Whether the client may say on whose behalf it speaks.
-    pub(super) fn may_xclient(&self) -> bool {
-        self.policy.access.xclient_from.iter().any(|one| one.contains(self.peer.address))
     }
 }
