@@ -60,9 +60,29 @@ pub const LOG_LINE_COUNT_MAX: usize = 16_384;
 // Reception (RFC 5321 §4.5.3.1 gives the least that a server must accept).
 
 /// Command line with its CRLF. RFC 5321 §4.5.3.1.4 wants 512; parameters of the offered extensions
-/// add to it (RFC 1870 §3 adds 26 for SIZE, RFC 6152 §2 adds 17 for BODY), and real clients send
-/// longer ones.
+/// add to it, see [`MAIL_PARAMETERS_BYTES`], and real clients send longer ones.
 pub const COMMAND_LINE_BYTES_MAX: usize = 2_048;
+
+/// What the extensions add to the longest MAIL: SIZE 26 (RFC 1870 §3), BODY 17 (RFC 6152 §2),
+/// SMTPUTF8 10 (RFC 6531 §3.1), RET 9, ENVID 107 (RFC 3461 §4.3, §4.4), REQUIRETLS 11
+/// (RFC 8689 §2), HOLDUNTIL 34 (RFC 4865 §3), BY 17 (RFC 2852 §2), MT-PRIORITY 15 (RFC 6710 §3)
+/// and AUTH 500 (RFC 4954 §3).
+pub const MAIL_PARAMETERS_BYTES: usize = 26 + 17 + 10 + 9 + 107 + 11 + 34 + 17 + 15 + 500;
+
+/// What they add to the longest RCPT: NOTIFY 29 and ORCPT 501 (RFC 3461 §4.1, §4.2).
+pub const RCPT_PARAMETERS_BYTES: usize = 29 + 501;
+
+/// Value of ENVID (RFC 3461 §4.4).
+pub const ENVELOPE_ID_BYTES_MAX: usize = 100;
+
+/// Value of ORCPT (RFC 3461 §4.2).
+pub const ORIGINAL_RECIPIENT_BYTES_MAX: usize = 500;
+
+/// Times that HOLDFOR and BY can name: nine digits (RFC 4865 §3, RFC 2852 §4).
+pub const PARAMETER_TIME_S_MAX: u32 = 999_999_999;
+
+/// What LIMITS can name: six digits (RFC 9422 §4.1, §4.2).
+pub const ADVERTISED_COUNT_MAX: u32 = 999_999;
 
 /// Domain or address literal (RFC 5321 §4.5.3.1.2 wants 255).
 pub const DOMAIN_BYTES_MAX: usize = 255;
@@ -89,7 +109,7 @@ pub const REPLIES_BYTES_MAX: usize = 16_384;
 /// transaction fit.
 pub const REPLY_KEPT_BYTES: usize = 512;
 
-/// Sender and recipients of one transaction, in bytes.
+/// Sender and recipients of one transaction with what their parameters said, in bytes.
 pub const ENVELOPE_BYTES_MAX: usize = 1 << 20;
 
 /// Sender and recipients that a session may have had without giving their memory back.
@@ -548,7 +568,8 @@ pub const RECEIVE_BUFFER_BYTES: u32 = 16_384;
 // Relations.
 
 const _: () = assert!(
-    PATH_BYTES_MAX + 256 <= COMMAND_LINE_BYTES_MAX,
+    PATH_BYTES_MAX + 256 + MAIL_PARAMETERS_BYTES <= COMMAND_LINE_BYTES_MAX
+        && PATH_BYTES_MAX + 256 + RCPT_PARAMETERS_BYTES <= COMMAND_LINE_BYTES_MAX,
     "the longest path and its parameters fit in a command line"
 );
 const _: () = assert!(

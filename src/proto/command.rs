@@ -2,8 +2,8 @@
 //!
 //! # Guarantees
 //! Keywords are matched without regard to case (RFC 5321 §2.4). What a command keeps of its line
-//! are spans of it. White space at the end of a line is ignored (RFC 5321 §4.1.1), and so are
-//! spaces between `FROM:` or `TO:` and the path, which §3.3 forbids and many clients send.
+//! are spans of it. White space at the end of a line is ignored (RFC 5321 §4.1.1). What else is
+//! overlooked, and which parameters there are, the [`Grammar`] says.
 //!
 //! # Never
 //! Nothing here knows whether a command comes at the right time.
@@ -13,8 +13,10 @@
 
 use memchr::memchr;
 
+use crate::proto::ext::{Extension, Offer};
 use crate::proto::fault::{Fault, SyntaxFault};
-use crate::proto::path::{self, Path, PathKind};
+use crate::proto::parameters::{self, MailParameters, RcptParameters};
+use crate::proto::path::{self, Path, PathFault, PathKind, PathRules};
 use crate::span::Span;
 
 /// A well-formed command, in protocol order.
@@ -26,8 +28,8 @@ pub enum Command {
     Helo(Span),
     /// `MAIL FROM:<path> …` (RFC 5321 §4.1.1.2).
     Mail(Mail),
-    /// `RCPT TO:<path> …` (RFC 5321 §4.1.1.3). No parameter of RCPT is offered.
-    Rcpt(Path),
+    /// `RCPT TO:<path> …` (RFC 5321 §4.1.1.3).
+    Rcpt(Rcpt),
     /// `DATA` (RFC 5321 §4.1.1.4).
     Data,
     /// `RSET` (RFC 5321 §4.1.1.5).
@@ -65,17 +67,47 @@ pub enum Command {
 pub struct Mail {
     /// The reverse-path.
     pub path: Path,
-    /// `SIZE=`, in bytes (RFC 1870 §5); a number beyond 64 bits is the largest one.
-    pub declared_bytes: Option<u64>,
-    /// `BODY=8BITMIME` (RFC 6152 §2).
-    pub eight_bit: bool,
+    /// What stands behind it.
+    pub parameters: MailParameters,
+}
+
+/// The arguments of RCPT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rcpt {
+    /// The forward-path.
+    pub path: Path,
+    /// What stands behind it.
+    pub parameters: RcptParameters,
+}
+
+/// What commands may hold at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grammar {
+    /// The extensions whose parameters are known.
+    pub offer: Offer,
+    /// MAIL came with SMTPUTF8, so that RCPT may go beyond ASCII (RFC 6531 §3.4).
+    pub smtputf8: bool,
+    /// Spaces before a path are overlooked (RFC 5321 §3.3 forbids them).
+    pub space_before_path: bool,
+    /// So are missing angle brackets.
+    pub missing_brackets: bool,
+}
+
+impl Grammar {
+    /// All at once, which no session has; for tests and benches.
+    pub const EVERYTHING: Self = Self {
+        offer: Offer::EVERYTHING,
+        smtputf8: true,
+        space_before_path: true,
+        missing_brackets: true,
+    };
 }
 
 /// Parses `line`, which leaves out its CRLF.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn parse(line: &[u8]) -> Result<Command, Fault> {
+pub fn parse(line: &[u8], grammar: &Grammar) -> Result<Command, Fault> {
     if has_control(line) {
         return Err(Fault::Syntax(SyntaxFault::ControlCharacter));
     }
@@ -89,8 +121,8 @@ pub fn parse(line: &[u8]) -> Result<Command, Fault> {
     match &upper_case(&line[..verb_length]) {
         b"EHLO\0\0\0\0" => hello_name(line, arguments).map(Command::Ehlo),
         b"HELO\0\0\0\0" => hello_name(line, arguments).map(Command::Helo),
-        b"MAIL\0\0\0\0" => mail(line, arguments).map(Command::Mail),
-        b"RCPT\0\0\0\0" => rcpt(line, arguments).map(Command::Rcpt),
+        b"MAIL\0\0\0\0" => mail(line, arguments, grammar).map(Command::Mail),
+        b"RCPT\0\0\0\0" => rcpt(line, arguments, grammar).map(Command::Rcpt),
         b"DATA\0\0\0\0" => without_arguments(Command::Data),
         b"RSET\0\0\0\0" => without_arguments(Command::Rset),
         b"VRFY\0\0\0\0" if has_arguments => Ok(Command::Vrfy),
@@ -166,40 +198,40 @@ fn hello_name(line: &[u8], at: usize) -> Result<Span, Fault> {
     Ok(name)
 }
 
-fn mail(line: &[u8], at: usize) -> Result<Mail, Fault> {
+fn mail(line: &[u8], at: usize, grammar: &Grammar) -> Result<Mail, Fault> {
     let at = skip_keyword(line, at, b"FROM:").ok_or(SyntaxFault::MailArgument)?;
-    let (path, at) =
-        path::parse(line, skip_spaces(line, at), PathKind::Reverse).map_err(Fault::Sender)?;
-    let mut mail = Mail { path, declared_bytes: None, eight_bit: false };
-    let mut body_given = false;
-    let mut parameters = Parameters { line, at };
-    while let Some((keyword, value)) = parameters.next()? {
-        if keyword.eq_ignore_ascii_case(b"SIZE") {
-            if mail.declared_bytes.is_some() {
-                return Err(SyntaxFault::ParameterMalformed.into());
-            }
-            mail.declared_bytes = Some(size(value)?);
-        } else if keyword.eq_ignore_ascii_case(b"BODY") {
-            if body_given {
-                return Err(SyntaxFault::ParameterMalformed.into());
-            }
-            body_given = true;
-            mail.eight_bit = is_eight_bit(value)?;
-        } else {
-            return Err(SyntaxFault::ParameterUnknown.into());
+    // Whether the path may go beyond ASCII stands behind it.
+    let utf8 = grammar.offer.has(Extension::SmtpUtf8);
+    let (path, at) = path(line, at, PathKind::Reverse, utf8, grammar).map_err(Fault::Sender)?;
+    let parameters = parameters::mail(line, at, grammar.offer)?;
+    match path {
+        Path::Mailbox { address, .. } if !parameters.smtputf8 && !address.of(line).is_ascii() => {
+            Err(Fault::Sender(PathFault::NonAscii))
         }
+        Path::Mailbox { .. } | Path::Null | Path::Postmaster => Ok(Mail { path, parameters }),
     }
-    Ok(mail)
 }
 
-fn rcpt(line: &[u8], at: usize) -> Result<Path, Fault> {
+fn rcpt(line: &[u8], at: usize, grammar: &Grammar) -> Result<Rcpt, Fault> {
     let at = skip_keyword(line, at, b"TO:").ok_or(SyntaxFault::RcptArgument)?;
-    let (path, at) =
-        path::parse(line, skip_spaces(line, at), PathKind::Forward).map_err(Fault::Recipient)?;
-    match (Parameters { line, at }).next()? {
-        None => Ok(path),
-        Some(_) => Err(SyntaxFault::ParameterUnknown.into()),
+    let utf8 = grammar.smtputf8;
+    let (path, at) = path(line, at, PathKind::Forward, utf8, grammar).map_err(Fault::Recipient)?;
+    let parameters = parameters::rcpt(line, at, grammar.offer, utf8)?;
+    Ok(Rcpt { path, parameters })
+}
+
+fn path(
+    line: &[u8],
+    at: usize,
+    kind: PathKind,
+    utf8: bool,
+    grammar: &Grammar,
+) -> Result<(Path, usize), PathFault> {
+    let start = skip_spaces(line, at);
+    if start > at && !grammar.space_before_path {
+        return Err(PathFault::SpaceBefore);
     }
+    path::parse(line, start, kind, PathRules { utf8, missing_brackets: grammar.missing_brackets })
 }
 
 /// `AUTH SP sasl-mech [SP initial-response]` (RFC 4954 §8). What the initial response holds is the
@@ -247,59 +279,54 @@ fn word(line: &[u8], at: usize) -> Span {
     Span::new(at, at + memchr(b' ', rest).unwrap_or(rest.len()))
 }
 
-/// `1*20DIGIT` (RFC 1870 §5).
-fn size(value: Option<&[u8]>) -> Result<u64, SyntaxFault> {
-    let digits = value.ok_or(SyntaxFault::SizeMalformed)?;
-    if digits.len() > 20 || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(SyntaxFault::SizeMalformed);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, Fault> {
+        parse(line.as_bytes(), &Grammar::EVERYTHING)
     }
-    let add =
-        |bytes: u64, digit: &u8| bytes.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
-    Ok(digits.iter().fold(0, add))
-}
 
-/// RFC 6152 §2. BINARYMIME belongs to RFC 3030, which is not offered.
-fn is_eight_bit(value: Option<&[u8]>) -> Result<bool, SyntaxFault> {
-    match value {
-        Some(value) if value.eq_ignore_ascii_case(b"7BIT") => Ok(false),
-        Some(value) if value.eq_ignore_ascii_case(b"8BITMIME") => Ok(true),
-        Some(_) | None => Err(SyntaxFault::BodyUnknown),
+    #[test]
+    fn chunk_sizes_never_wrap() {
+        let bdat = |size_bytes, last| Ok(Command::Bdat { size_bytes, last });
+        assert_eq!(parsed("BDAT 0 LAST"), bdat(0, true));
+        assert_eq!(parsed("bdat  86   last "), bdat(86, true));
+        assert_eq!(parsed("BDAT 000000000000000000000000007"), bdat(7, false));
+        assert_eq!(parsed("BDAT 9223372036854775808"), bdat(1 << 63, false));
+        assert_eq!(parsed("BDAT 18446744073709551615 LAST"), bdat(u64::MAX, true));
+        for size in ["18446744073709551616", "99999999999999999999", "100000000000000000000000"] {
+            let too_large = Err(SyntaxFault::BdatSizeTooLarge.into());
+            assert_eq!(parsed(&format!("BDAT {size}")), too_large, "{size}");
+        }
+        for line in
+            ["BDAT", "BDAT LAST", "BDAT -1", "BDAT +1", "BDAT 1k", "BDAT 1 2", "BDAT 1 LAST x"]
+        {
+            assert_eq!(parsed(line), Err(SyntaxFault::BdatArgument.into()), "{line}");
+        }
     }
-}
 
-/// The `esmtp-param`s behind a path (RFC 5321 §4.1.2).
-struct Parameters<'a> {
-    line: &'a [u8],
-    at: usize,
-}
+    #[test]
+    fn what_authentication_begins_with() {
+        let line = "auth SCRAM-SHA-256-PLUS  biwsbj11c2VyLHI9 ";
+        let Ok(Command::Auth { mechanism, initial }) = parsed(line) else { panic!("{line}") };
+        assert_eq!(mechanism.of(line.as_bytes()), b"SCRAM-SHA-256-PLUS");
+        assert_eq!(initial.map(|span| span.of(line.as_bytes())), Some(&b"biwsbj11c2VyLHI9"[..]));
+        assert!(matches!(parsed("AUTH LOGIN"), Ok(Command::Auth { initial: None, .. })));
+        let line = "AUTH PLAIN =";
+        let Ok(Command::Auth { initial: Some(initial), .. }) = parsed(line) else { panic!() };
+        assert_eq!(initial.of(line.as_bytes()), b"=");
+        for line in ["AUTH", "AUTH PL@IN", "AUTH A-NAME-OF-21-LETTERS-", "AUTH PLAIN a b"] {
+            assert_eq!(parsed(line), Err(SyntaxFault::AuthArgument.into()), "{line}");
+        }
+    }
 
-impl<'a> Parameters<'a> {
-    /// The next keyword and its value.
-    #[expect(clippy::type_complexity, reason = "a pair of slices, used by two callers here")]
-    fn next(&mut self) -> Result<Option<(&'a [u8], Option<&'a [u8]>)>, Fault> {
-        let start = skip_spaces(self.line, self.at);
-        if start == self.line.len() {
-            return Ok(None);
-        }
-        if start == self.at {
-            return Err(SyntaxFault::ParameterMalformed.into());
-        }
-        let rest = &self.line[start..];
-        let parameter = &rest[..memchr(b' ', rest).unwrap_or(rest.len())];
-        self.at = start + parameter.len();
-        let (keyword, value) = match memchr(b'=', parameter) {
-            None => (parameter, None),
-            Some(equals) => (&parameter[..equals], Some(&parameter[equals + 1..])),
-        };
-        let keyword_is_sound = keyword.first().is_some_and(u8::is_ascii_alphanumeric)
-            && keyword.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        let value_is_sound = value.is_none_or(|value| {
-            !value.is_empty() && value.iter().all(|byte| matches!(byte, 33..=60 | 62..=126))
-        });
-        if keyword_is_sound && value_is_sound {
-            Ok(Some((keyword, value)))
-        } else {
-            Err(SyntaxFault::ParameterMalformed.into())
-        }
+    #[test]
+    fn the_rest() {
+        assert_eq!(parsed("StartTLS"), Ok(Command::StartTls));
+        assert_eq!(parsed("STARTTLS x"), Err(SyntaxFault::UnexpectedArgument.into()));
+        let line = "XCLIENT NAME=a  ADDR=192.0.2.1 ";
+        let Ok(Command::Xclient(attributes)) = parsed(line) else { panic!("{line}") };
+        assert_eq!(attributes.of(line.as_bytes()), b"NAME=a  ADDR=192.0.2.1");
     }
 }

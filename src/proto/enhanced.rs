@@ -26,6 +26,8 @@ impl EnhancedCode {
     pub const SYSTEM_4_3_0: Self = Self::new(4, 3, 0);
     /// Mail system full (RFC 3463 §3.4).
     pub const SYSTEM_FULL_4_3_1: Self = Self::new(4, 3, 1);
+    /// Requested priority was changed (RFC 6710 §4.1, in the registry of RFC 5248).
+    pub const PRIORITY_CHANGED_2_3_6: Self = Self::new(2, 3, 6);
     /// System not accepting network messages, as when it is about to stop (RFC 3463 §3.4).
     pub const NOT_ACCEPTING_4_3_2: Self = Self::new(4, 3, 2);
     /// No answer from host (RFC 3463 §3.5).

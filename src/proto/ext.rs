@@ -1,6 +1,7 @@
-//! The service extensions that the server offers, by their EHLO keywords.
-
-use std::io::Write;
+//! The service extensions that the server knows, by their EHLO keywords, and sets of them.
+//!
+//! What a session offers is decided in one place, `proto::server::offer`; the EHLO answer and the
+//! checks of parameters both ask the [`Offer`] that comes of it.
 
 /// A service extension (RFC 5321 §2.2), in the order of the EHLO answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,12 +14,52 @@ pub enum Extension {
     EightBitMime,
     /// RFC 2034: replies carry the codes of RFC 3463.
     EnhancedStatusCodes,
+    /// RFC 3030 §2: content in chunks of a known size.
+    Chunking,
+    /// RFC 3030 §3: content of any bytes.
+    BinaryMime,
+    /// RFC 6531: addresses and header fields in UTF-8.
+    SmtpUtf8,
+    /// RFC 3461: when and how the sender is notified.
+    Dsn,
+    /// RFC 9422: the bounds of a session.
+    Limits,
+    /// RFC 3207: TLS on request.
+    StartTls,
+    /// RFC 4954: authentication.
+    Auth,
+    /// RFC 8689: no transfer without TLS.
+    RequireTls,
+    /// RFC 4865: delivery not before a time.
+    FutureRelease,
+    /// RFC 2852: delivery not after a time.
+    DeliverBy,
+    /// RFC 6710: priorities of messages.
+    MtPriority,
+    /// Postfix's XCLIENT: a proxy says on whose behalf it speaks.
+    Xclient,
 }
 
 impl Extension {
-    /// What the server offers. Each is offered to every peer.
-    pub const OFFERED: [Self; 4] =
-        [Self::Pipelining, Self::Size, Self::EightBitMime, Self::EnhancedStatusCodes];
+    /// All of them, in the order of the EHLO answer.
+    pub const ALL: [Self; 16] = [
+        Self::Pipelining,
+        Self::Size,
+        Self::EightBitMime,
+        Self::EnhancedStatusCodes,
+        Self::Chunking,
+        Self::BinaryMime,
+        Self::SmtpUtf8,
+        Self::Dsn,
+        Self::Limits,
+        Self::StartTls,
+        Self::Auth,
+        Self::RequireTls,
+        Self::FutureRelease,
+        Self::DeliverBy,
+        Self::MtPriority,
+        Self::Xclient,
+    ];
 
     /// The EHLO keyword.
     pub const fn keyword(self) -> &'static str {
@@ -27,19 +68,62 @@ impl Extension {
             Self::Size => "SIZE",
             Self::EightBitMime => "8BITMIME",
             Self::EnhancedStatusCodes => "ENHANCEDSTATUSCODES",
+            Self::Chunking => "CHUNKING",
+            Self::BinaryMime => "BINARYMIME",
+            Self::SmtpUtf8 => "SMTPUTF8",
+            Self::Dsn => "DSN",
+            Self::Limits => "LIMITS",
+            Self::StartTls => "STARTTLS",
+            Self::Auth => "AUTH",
+            Self::RequireTls => "REQUIRETLS",
+            Self::FutureRelease => "FUTURERELEASE",
+            Self::DeliverBy => "DELIVERBY",
+            Self::MtPriority => "MT-PRIORITY",
+            Self::Xclient => "XCLIENT",
         }
     }
+}
 
-    /// Appends the keyword and its parameters to `out`, as a line of the EHLO answer has them.
-    /// `message_bytes_max` is the parameter of SIZE (RFC 1870 §4).
-    pub fn write(self, message_bytes_max: u64, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.keyword().as_bytes());
-        match self {
-            Self::Size => {
-                // Writing to a vector never fails.
-                let _ = write!(out, " {message_bytes_max}");
+/// What a session offers: a set of extensions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offer(u16);
+
+impl Offer {
+    /// What a session offers that began with HELO, or not yet.
+    pub const NOTHING: Self = Self(0);
+
+    /// Every extension at once, which no session offers; for tests of what parses commands.
+    pub const EVERYTHING: Self = Self(u16::MAX);
+
+    /// Whether `extension` is among them.
+    pub const fn has(self, extension: Extension) -> bool {
+        self.0 & Self::bit(extension) != 0
+    }
+
+    const fn bit(extension: Extension) -> u16 {
+        1 << extension as u16
+    }
+}
+
+impl FromIterator<Extension> for Offer {
+    fn from_iter<I: IntoIterator<Item = Extension>>(extensions: I) -> Self {
+        Self(extensions.into_iter().fold(0, |bits, extension| bits | Self::bit(extension)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_has_what_it_was_made_of() {
+        for one in Extension::ALL {
+            let offer = Offer::from_iter([one]);
+            for other in Extension::ALL {
+                assert_eq!(offer.has(other), one == other, "{one:?} {other:?}");
             }
-            Self::Pipelining | Self::EightBitMime | Self::EnhancedStatusCodes => {}
+            assert!(Offer::EVERYTHING.has(one));
+            assert!(!Offer::NOTHING.has(one));
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::proto::enhanced::EnhancedCode;
 use crate::proto::line::LineFault;
+use crate::proto::parameters::ValueFault;
 use crate::proto::path::PathFault;
 use crate::proto::reply::{Code, Reply};
 use crate::proto::sasl::SaslFailure;
@@ -66,10 +67,8 @@ pub enum SyntaxFault {
     ParameterMalformed,
     /// A parameter of no extension that is offered.
     ParameterUnknown,
-    /// SIZE without a number of at most twenty digits.
-    SizeMalformed,
-    /// BODY with another value than `7BIT` or `8BITMIME`.
-    BodyUnknown,
+    /// A parameter with a value that it cannot have.
+    Value(ValueFault),
 }
 
 /// See [`Fault::Sequence`].
@@ -77,6 +76,10 @@ pub enum SyntaxFault {
 pub enum SequenceFault {
     /// MAIL before EHLO or HELO.
     HelloMissing,
+    /// A command that needs TLS before STARTTLS, where that is required.
+    TlsMissing,
+    /// MAIL before AUTH, where that is required.
+    AuthMissing,
     /// MAIL within a transaction.
     TransactionRunning,
     /// RCPT or DATA before MAIL.
@@ -87,8 +90,6 @@ pub enum SequenceFault {
     NoValidRecipient,
     /// AUTH before EHLO.
     EhloMissing,
-    /// A command that needs TLS before STARTTLS, where that is required.
-    TlsMissing,
     /// STARTTLS over TLS.
     TlsDone,
     /// STARTTLS after XCLIENT: who speaks over the connection has said already for whom.
@@ -104,8 +105,12 @@ pub enum SequenceFault {
 /// See [`Fault::Policy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyFault {
-    /// The peer may not relay, and no domain is local here.
+    /// The peer may not relay, and the domain is none that mail is taken for.
     RelayDenied,
+    /// The peer may not relay, and the local part asks the next host to do it.
+    RoutedLocalPart,
+    /// The user may not send from this address.
+    SenderDenied,
     /// The declared size is larger than what is taken.
     DeclaredTooBig,
     /// The listener is not for the peer.
@@ -176,6 +181,8 @@ pub enum LocalFault {
     StorageFull,
     /// The spool could not store the message.
     StorageFailed,
+    /// The process has used up its memory.
+    MemoryShort,
     /// The server is about to stop.
     Draining,
 }
@@ -225,7 +232,7 @@ impl Fault {
     }
 }
 
-const NON_ASCII_TEXT: &str = "Address beyond ASCII: SMTPUTF8 is not offered here";
+const NON_ASCII_TEXT: &str = "Address beyond ASCII: send EHLO, and SMTPUTF8 with MAIL";
 
 const fn line_reply(fault: LineFault) -> Reply {
     // RFC 5321 §4.5.3.1.9 for the length, §2.3.8 for the line end.
@@ -271,8 +278,7 @@ const fn syntax_reply(fault: SyntaxFault) -> Reply {
         SyntaxFault::ParameterMalformed => {
             arguments_reply("Send each parameter once, as KEYWORD or KEYWORD=VALUE")
         }
-        SyntaxFault::SizeMalformed => arguments_reply("Send SIZE= and a number of bytes"),
-        SyntaxFault::BodyUnknown => arguments_reply("Send BODY=7BIT or BODY=8BITMIME"),
+        SyntaxFault::Value(fault) => arguments_reply(fault.text()),
         // RFC 5321 §4.1.1.11.
         SyntaxFault::ParameterUnknown => Reply::new(
             Code::PARAMETER_555,
@@ -288,6 +294,7 @@ const fn arguments_reply(text: &'static str) -> Reply {
 
 const fn path_text(fault: PathFault) -> &'static str {
     match fault {
+        PathFault::SpaceBefore => "Space before the address: send none behind FROM: and TO:",
         PathFault::Brackets => "Address not in angle brackets: send <user@example.com>",
         PathFault::Route => "Source route malformed: leave it out",
         PathFault::LocalPart => "Part before the @ malformed: quote what is not an atom",
@@ -295,6 +302,9 @@ const fn path_text(fault: PathFault) -> &'static str {
         PathFault::DomainMissing => "Domain missing: send <user@example.com>",
         PathFault::Domain => "Domain malformed: it has letters, digits, hyphens and dots",
         PathFault::DomainTooLong => "Domain too long: it has at most 255 bytes, 63 between dots",
+        PathFault::DomainNotNormal => {
+            "Domain not in the normal form of IDNA: send it so, or in ASCII (xn--)"
+        }
         PathFault::AddressLiteral => {
             "Address literal malformed: send [192.0.2.1] or [IPv6:2001:db8::1]"
         }
@@ -307,17 +317,18 @@ const fn path_text(fault: PathFault) -> &'static str {
 const fn sequence_reply(fault: SequenceFault) -> Reply {
     let text = match fault {
         SequenceFault::EhloMissing => "Send EHLO first",
-        // RFC 3207 §4.
-        SequenceFault::TlsMissing => {
-            let text = "Encryption required: send STARTTLS first";
-            return Reply::new(Code::NEEDED_530, EnhancedCode::POLICY_5_7_0, text);
-        }
         SequenceFault::TlsDone => "TLS already active: go on with EHLO",
         SequenceFault::TlsTooLate => "Send STARTTLS before XCLIENT",
         SequenceFault::AuthDone => "Already authenticated: connect again to change the user",
         SequenceFault::WithinTransaction => "Transaction running: send RSET first",
         SequenceFault::Denied => "Connection refused: send QUIT",
         SequenceFault::HelloMissing => "Send EHLO or HELO first",
+        SequenceFault::TlsMissing => {
+            return needed_reply("Encryption required: send STARTTLS first");
+        }
+        SequenceFault::AuthMissing => {
+            return needed_reply("Authentication required: send AUTH first");
+        }
         SequenceFault::TransactionRunning => "Sender already given: send RSET to begin anew",
         SequenceFault::MailMissing => "Send MAIL first",
         SequenceFault::RcptMissing => "Send RCPT first",
@@ -333,12 +344,27 @@ const fn sequence_reply(fault: SequenceFault) -> Reply {
     Reply::new(Code::SEQUENCE_503, EnhancedCode::INVALID_COMMAND_5_5_1, text)
 }
 
+/// RFC 3207 §4, RFC 4954 §6.
+const fn needed_reply(text: &'static str) -> Reply {
+    Reply::new(Code::NEEDED_530, EnhancedCode::POLICY_5_7_0, text)
+}
+
 const fn policy_reply(fault: PolicyFault) -> Reply {
     match fault {
         PolicyFault::RelayDenied => Reply::new(
             Code::REFUSED_550,
             EnhancedCode::NOT_AUTHORISED_5_7_1,
-            "Relaying denied: your address is not among those that may relay",
+            "Relaying denied: authenticate, or send from an address that may relay",
+        ),
+        PolicyFault::RoutedLocalPart => Reply::new(
+            Code::REFUSED_550,
+            EnhancedCode::NOT_AUTHORISED_5_7_1,
+            "Relaying denied: the part before the @ holds a further address",
+        ),
+        PolicyFault::SenderDenied => Reply::new(
+            Code::REFUSED_550,
+            EnhancedCode::NOT_AUTHORISED_5_7_1,
+            "Sender denied: your user may not send from this address",
         ),
         PolicyFault::DeclaredTooBig => content_reply(ContentFault::TooBig),
         // RFC 5321 §3.1.
@@ -522,6 +548,11 @@ const fn local_reply(fault: LocalFault) -> Reply {
             EnhancedCode::SYSTEM_4_3_0,
             "Message could not be stored: try again later",
         ),
+        LocalFault::MemoryShort => Reply::new(
+            Code::INSUFFICIENT_452,
+            EnhancedCode::NOT_ACCEPTING_4_3_2,
+            "Out of memory: try again later",
+        ),
         LocalFault::Draining => Reply::new(
             Code::UNAVAILABLE_421,
             EnhancedCode::NOT_ACCEPTING_4_3_2,
@@ -569,6 +600,10 @@ mod tests {
             Fault::Auth(AuthFault::FailuresOfAddress),
             Fault::Auth(AuthFault::Busy),
             Fault::Bound(BoundFault::Time),
+            Fault::Bound(BoundFault::Throttle(Over::ConnectionsOfNetwork)),
+            Fault::Bound(BoundFault::Throttle(Over::MessagesOfUser)),
+            Fault::Bound(BoundFault::Throttle(Over::RecipientsOfAddress)),
+            Fault::Local(LocalFault::MemoryShort),
             Fault::Bound(BoundFault::ListenerConnections),
             Fault::Bound(BoundFault::ProcessConnections),
             Fault::Content(ContentFault::TooManyHops),

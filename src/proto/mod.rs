@@ -15,7 +15,7 @@
 //! | 1035 | DNS messages (§4) | `io::dns` | partial: queries for A, AAAA and MX |
 //! | 1047 | a long wait for the answer to the end of data | `client` | yes |
 //! | 1123 | host names that are no addresses (§2.1) | `route` | yes |
-//! | 1870 | SIZE | `command`, `data`, `server`, `client` | yes |
+//! | 1870 | SIZE | `parameters`, `data`, `server`, `client` | yes |
 //! | 1985 | ETRN | `command` (answered with 502) | no |
 //! | 2034 | ENHANCEDSTATUSCODES | `enhanced`, `fault`, `reply_parse` | yes |
 //! | 2045 | 7bit (§2.7), quoted-printable (§6.7) | `dsn` | partial: written, not read |
@@ -23,24 +23,24 @@
 //! | 2104 | HMAC | `credentials` | yes |
 //! | 2181 | TTL (§8), truncation (§9) | `io::dns` | yes |
 //! | 2308 | caching of what does not exist | `io::dns` | partial: kept for 5 s without SOA |
-//! | 2852 | DELIVERBY (§4) | `message`, `queue` (deadlines, notices) | partial: kept and obeyed here |
+//! | 2852 | DELIVERBY | `parameters`, `server`, `queue` | partial: not passed on |
 //! | 2920 | PIPELINING | `server`, `client` | yes |
-//! | 3030 | CHUNKING, BINARYMIME | `command` (answered with 502 and 501) | no |
-//! | 3207 | STARTTLS | `command` (answered with 502) | no |
+//! | 3030 | CHUNKING, BINARYMIME | `command`, `parameters`, `server` | yes |
+//! | 3207 | STARTTLS | `command`, `server` | yes |
 //! | 3339 | dates for programs | `clock`, `log`, `admin` | yes |
 //! | 3454 | stringprep | `credentials` | yes; as for stored strings also in queries (§7) |
-//! | 3461 | DSN parameters of MAIL and RCPT | `command` (answered with 555) | no |
+//! | 3461 | DSN parameters of MAIL and RCPT | `parameters`, `server` | yes |
 //! | 3461 | what is told to whom (§4, §5.2) | `queue::notice`, `dsn` | yes; passed on to no next hop |
 //! | 3463 | enhanced status codes | `enhanced` | yes |
 //! | 3464 | delivery status notifications | `dsn` | yes |
 //! | 3596 | AAAA | `io::dns` | yes |
 //! | 3834 | marks of automatic mail (§3.1.5, §5) | `dsn` | yes |
 //! | 4291 | a link's network of IPv6 addresses (§2.5.4) | `throttle` | yes |
-//! | 4865 | FUTURERELEASE (§5) | `message`, `queue` (holds) | partial: kept and obeyed here |
+//! | 4865 | FUTURERELEASE | `parameters`, `server`, `queue` (holds) | yes |
 //! | 4013 | SASLprep of names and passwords | `credentials` | yes |
 //! | 4422 | SASL: names of mechanisms (§3.1) and exchanges | `command`, `sasl` | yes |
 //! | 4616 | PLAIN | `sasl` | yes; nobody acts for somebody else |
-//! | 4954 | AUTH | `command` (answered with 502) | no |
+//! | 4954 | AUTH | `command`, `parameters` (§5: checked and dropped), `server` | yes |
 //! | 5077 | tickets of TLS 1.2 | `io::tls` | yes |
 //! | 5246 | TLS 1.2 | `io::tls` | yes; by rustls, without renegotiation |
 //! | 5248 | registry of enhanced status codes | `enhanced` | yes |
@@ -50,26 +50,34 @@
 //! | 5452 | forged DNS replies | `io::dns` | yes |
 //! | 5802 | SCRAM | `sasl`, `credentials` | yes; failures are replies, without `e=` (§5.1) |
 //! | 5803 | how a SCRAM password is stored | `credentials` | yes |
+//! | 5890 | internationalised domain names | `idn`, `route` | yes |
 //! | 5929 | channel binding `tls-server-end-point` (§4) | `sasl` | yes; not `tls-unique` |
 //! | 5929 | `tls-server-end-point` (§4) | `io::tls` | yes; `tls-unique` is not offered |
+//! | 6152 | 8BITMIME | `parameters`, `server`, `client` | yes; nothing is converted to 7 bits |
+//! | 6409 | submission: leave for a sender (§6.1) | `server` | partial |
+//! | 5929 | `tls-server-end-point` (§4) | `sasl`, `io::tls` | yes; not `tls-unique` |
 //! | 6152 | 8BITMIME | `command`, `server`, `client` | yes; nothing is converted to 7 bits |
 //! | 6522 | multipart/report | `dsn` | yes |
-//! | 6531 | SMTPUTF8 | `path` (answered with 550 and 553) | no |
+//! | 6531 | SMTPUTF8 | `path`, `idn`, `parameters`, `server`, `route` | yes |
 //! | 6532 | messages in UTF-8 (§3.7: `message/global`) | `dsn` | partial: written, not read |
-//! | 6533 | notices with UTF-8 addresses (§3, §4, §6) | `dsn` | yes |
+//! | 6533 | notices with UTF-8 addresses (§3, §4, §6) | `parameters`, `dsn` | yes |
 //! | 6647 | greylisting, as a client (§2.2) | `config` (first retry) | partial: none of its own |
-//! | 6710 | MT-PRIORITY (§4.1, §5) | `message`, `queue` (order) | partial: kept and obeyed here |
+//! | 6710 | MT-PRIORITY | `parameters`, `server`, `queue` (order) | partial: not passed on |
 //! | 6761 | `localhost` (§6.3) | `io::dns` | partial: no other special name |
 //! | 6891 | EDNS: size of datagrams, upper bits of the code | `io::dns` | yes |
 //! | 7504 | 521 and 556 | `queue::outcome` (as any 5yz) | no |
 //! | 7505 | null MX | `route` | yes |
 //! | 7677 | SCRAM-SHA-256 and -PLUS | `sasl`, `credentials` | yes |
 //! | 7766 | DNS over TCP | `io::dns` | partial: a connection for each query |
-//! | 8689 | REQUIRETLS (§2, §5) | `message`, `shard::reports` (notices ask for it) | partial |
+//! | 8689 | REQUIRETLS (§2, §5) | `server`, `shard::reports` | partial: no header field |
 //! | 9266 | channel binding `tls-exporter` | `sasl` | yes |
 //! | 8446 | TLS 1.3 | `io::tls` | yes; by rustls, without early data |
 //! | 8689 | REQUIRETLS (§2, §5) | `message`, `shard::reports` (notices ask for it) | partial |
 //! | 9266 | `tls-exporter` | `io::tls` | yes |
+//! | 9422 | LIMITS | `server` | yes |
+//! | 8689 | REQUIRETLS (§2, §5) | `message`, `shard::reports` (notices ask for it) | partial |
+//! | 9266 | channel binding `tls-exporter` | `sasl`, `io::tls` | yes |
+//! | 8446 | TLS 1.3 | `io::tls` | yes; by rustls, without early data |
 //! | 9525 | names in certificates: wildcards (§6.3) | `io::tls` | partial: for the choice by SNI |
 
 #![forbid(unsafe_code)]
@@ -81,7 +89,9 @@ pub mod data;
 pub mod enhanced;
 pub mod ext;
 pub mod fault;
+pub mod idn;
 pub mod line;
+pub mod parameters;
 pub mod path;
 pub mod proxy;
 pub mod reply;

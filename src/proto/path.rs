@@ -2,8 +2,9 @@
 //!
 //! # Guarantees
 //! A parsed path names ranges of the line and copies nothing. Its address holds printable ASCII
-//! only, so it can be put into a command or a header as it is. Source routes are checked and left
-//! out (RFC 5321 §4.1.1.3, appendix C).
+//! only, so it can be put into a command or a header as it is; with [`PathRules::utf8`] also UTF-8
+//! (RFC 6531 §3.3), of which nothing is mapped and nothing is invisible. Source routes are checked
+//! and left out (RFC 5321 §4.1.1.3, appendix C).
 //!
 //! # Never
 //! Nothing is looked up, folded to lower case or unquoted: a local part means something to its own
@@ -20,6 +21,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use memchr::memchr;
 
 use crate::limits::{DOMAIN_BYTES_MAX, LABEL_BYTES_MAX, LOCAL_PART_BYTES_MAX};
+use crate::proto::idn::{is_normal, is_printable};
 use crate::span::Span;
 
 /// A path of a MAIL or RCPT command; the spans lie in the line that it was parsed from.
@@ -48,9 +50,20 @@ pub enum PathKind {
     Forward,
 }
 
+/// What a path may have beyond the grammar of RFC 5321.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathRules {
+    /// Characters beyond ASCII (RFC 6531 §3.3).
+    pub utf8: bool,
+    /// No angle brackets; the path ends at a space or with the line then.
+    pub missing_brackets: bool,
+}
+
 /// What is wrong with a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathFault {
+    /// Spaces stand before it (RFC 5321 §3.3).
+    SpaceBefore,
     /// Does not stand in angle brackets.
     Brackets,
     /// The source route is malformed.
@@ -66,11 +79,13 @@ pub enum PathFault {
     /// The domain is longer than [`DOMAIN_BYTES_MAX`], or one of its labels than
     /// [`LABEL_BYTES_MAX`].
     DomainTooLong,
+    /// The domain is beyond ASCII and not in the form that IDNA gives it (RFC 5890 §2.3.2.1).
+    DomainNotNormal,
     /// The address literal is malformed.
     AddressLiteral,
     /// `<>` as a forward-path.
     NullForward,
-    /// Holds characters beyond ASCII, which need the extension SMTPUTF8 (RFC 6531).
+    /// Holds characters beyond ASCII, which need `SMTPUTF8` with MAIL (RFC 6531 §3.4).
     NonAscii,
     /// Holds bytes beyond ASCII that are no UTF-8 either.
     NotUtf8,
@@ -80,18 +95,42 @@ pub enum PathFault {
 ///
 /// # Errors
 /// [`PathFault`].
-pub fn parse(line: &[u8], start: usize, kind: PathKind) -> Result<(Path, usize), PathFault> {
-    let mut cursor = Cursor { line, at: start };
+pub fn parse(
+    line: &[u8],
+    start: usize,
+    kind: PathKind,
+    rules: PathRules,
+) -> Result<(Path, usize), PathFault> {
+    let rest = line.get(start..).unwrap_or_default();
+    let is_ascii = rest.is_ascii();
+    if rules.utf8 && !is_ascii && std::str::from_utf8(rest).is_err() {
+        return Err(PathFault::NotUtf8);
+    }
+    let mut cursor = Cursor { line, at: start, rules };
     cursor.path(kind).map(|path| (path, cursor.at)).map_err(|fault| {
-        let path = line.get(start..).unwrap_or_default();
-        if path.is_ascii() {
+        if is_ascii || rules.utf8 {
             fault
-        } else if std::str::from_utf8(path).is_ok() {
+        } else if std::str::from_utf8(rest).is_ok() {
             PathFault::NonAscii
         } else {
             PathFault::NotUtf8
         }
     })
+}
+
+/// Checks a domain name that may hold U-labels (RFC 6531 §3.3).
+///
+/// # Errors
+/// [`PathFault::Domain`], [`PathFault::DomainTooLong`] or [`PathFault::DomainNotNormal`].
+pub fn check_utf8_domain(domain: &[u8]) -> Result<(), PathFault> {
+    if domain.is_ascii() {
+        return check_domain(domain);
+    }
+    if domain.len() > DOMAIN_BYTES_MAX {
+        return Err(PathFault::DomainTooLong);
+    }
+    let is_sound = std::str::from_utf8(domain).is_ok_and(is_normal);
+    if is_sound { Ok(()) } else { Err(PathFault::DomainNotNormal) }
 }
 
 /// Checks a domain name (RFC 5321 §4.1.2 `Domain`, with the lengths of RFC 1035 §2.3.4).
@@ -159,6 +198,7 @@ const fn is_atext(byte: u8) -> bool {
 struct Cursor<'a> {
     line: &'a [u8],
     at: usize,
+    rules: PathRules,
 }
 
 impl<'a> Cursor<'a> {
@@ -182,10 +222,12 @@ impl<'a> Cursor<'a> {
     }
 
     fn path(&mut self, kind: PathKind) -> Result<Path, PathFault> {
-        if !self.take(b'<') {
+        let bracketed = self.take(b'<');
+        let is_overlooked = self.rules.missing_brackets && self.at < self.line.len();
+        if !bracketed && !is_overlooked {
             return Err(PathFault::Brackets);
         }
-        if self.take(b'>') {
+        if bracketed && self.take(b'>') {
             return match kind {
                 PathKind::Reverse => Ok(Path::Null),
                 PathKind::Forward => Err(PathFault::NullForward),
@@ -202,21 +244,26 @@ impl<'a> Cursor<'a> {
         }
         if kind == PathKind::Forward
             && local_part.of(self.line).eq_ignore_ascii_case(b"postmaster")
-            && self.take(b'>')
+            && self.close(bracketed)
         {
             return Ok(Path::Postmaster);
         }
         if !self.take(b'@') {
-            let closed = self.peek().is_none_or(|byte| byte == b'>');
+            let closed = self.close(bracketed) || matches!(self.peek(), None | Some(b'>'));
             return Err(if closed { PathFault::DomainMissing } else { PathFault::LocalPart });
         }
-        let domain = self.domain()?;
+        let domain = self.domain(bracketed)?;
         let address = Span::new(start, self.at);
-        if self.take(b'>') {
+        if self.close(bracketed) {
             Ok(Path::Mailbox { address, domain })
         } else {
             Err(PathFault::Brackets)
         }
+    }
+
+    /// Whether the path ends here; takes its closing bracket.
+    fn close(&mut self, bracketed: bool) -> bool {
+        if bracketed { self.take(b'>') } else { matches!(self.peek(), None | Some(b' ')) }
     }
 
     /// `A-d-l ":"`: domains, each behind an `@`, with commas between.
@@ -238,12 +285,20 @@ impl<'a> Cursor<'a> {
     }
 
     fn local_part(&mut self) -> Result<(), PathFault> {
-        if self.take(b'"') {
-            return self.quoted_string();
-        }
+        let start = self.at;
+        if self.take(b'"') { self.quoted_string() } else { self.dot_string() }?;
+        let taken = &self.line[start..self.at];
+        let is_plain =
+            || std::str::from_utf8(taken).is_ok_and(|text| text.chars().all(is_printable));
+        if taken.is_ascii() || is_plain() { Ok(()) } else { Err(PathFault::LocalPart) }
+    }
+
+    /// Atoms with dots between.
+    fn dot_string(&mut self) -> Result<(), PathFault> {
+        let utf8 = self.rules.utf8;
         loop {
             let start = self.at;
-            self.skip_while(is_atext);
+            self.skip_while(|byte| is_atext(byte) || (utf8 && !byte.is_ascii()));
             if self.at == start {
                 return Err(PathFault::LocalPart);
             }
@@ -255,8 +310,10 @@ impl<'a> Cursor<'a> {
 
     /// The rest of a quoted string, with its closing quote.
     fn quoted_string(&mut self) -> Result<(), PathFault> {
+        let utf8 = self.rules.utf8;
+        let is_qtext = |byte| matches!(byte, 32..=33 | 35..=91 | 93..=126) || (utf8 && byte > 127);
         loop {
-            self.skip_while(|byte| matches!(byte, 32..=33 | 35..=91 | 93..=126));
+            self.skip_while(is_qtext);
             if self.take(b'"') {
                 return Ok(());
             }
@@ -267,17 +324,21 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn domain(&mut self) -> Result<Span, PathFault> {
+    fn domain(&mut self, bracketed: bool) -> Result<Span, PathFault> {
         let rest = self.rest();
         let is_literal = rest.first() == Some(&b'[');
         let length = if is_literal {
             memchr(b']', rest).ok_or(PathFault::AddressLiteral)? + 1
-        } else {
+        } else if bracketed {
             memchr(b'>', rest).ok_or(PathFault::Brackets)?
+        } else {
+            memchr(b' ', rest).unwrap_or(rest.len())
         };
         let domain = Span::new(self.at, self.at + length);
         if is_literal {
             check_address_literal(domain.of(self.line))?;
+        } else if self.rules.utf8 {
+            check_utf8_domain(domain.of(self.line))?;
         } else {
             check_domain(domain.of(self.line))?;
         }

@@ -4,9 +4,13 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// The grammar of RFC 5321.
+const STRICT: PathRules = PathRules { utf8: false, missing_brackets: false };
+const UTF8: PathRules = PathRules { utf8: true, missing_brackets: false };
+
 fn address(path: &str, kind: PathKind) -> Result<Option<(String, String)>, PathFault> {
     let line = format!("xx{path} rest");
-    let (parsed, end) = parse(line.as_bytes(), 2, kind)?;
+    let (parsed, end) = parse(line.as_bytes(), 2, kind, STRICT)?;
     assert_eq!(&line[end..], " rest", "the path ends behind its bracket");
     Ok(match parsed {
         Path::Null => None,
@@ -91,12 +95,12 @@ fn each_fault_is_named() {
     ];
     for (path, fault) in cases {
         for kind in [PathKind::Reverse, PathKind::Forward] {
-            assert_eq!(parse(path.as_bytes(), 0, kind), Err(fault), "{path}");
+            assert_eq!(parse(path.as_bytes(), 0, kind, STRICT), Err(fault), "{path}");
         }
     }
-    assert_eq!(parse(b"<jos\xe9@b>", 0, PathKind::Forward), Err(PathFault::NotUtf8));
-    assert_eq!(parse(b"<>", 0, PathKind::Forward), Err(PathFault::NullForward));
-    assert_eq!(parse(b"<postmaster>", 0, PathKind::Reverse), Err(PathFault::DomainMissing));
+    assert_eq!(parse(b"<jos\xe9@b>", 0, PathKind::Forward, STRICT), Err(PathFault::NotUtf8));
+    assert_eq!(parse(b"<>", 0, PathKind::Forward, STRICT), Err(PathFault::NullForward));
+    assert_eq!(parse(b"<postmaster>", 0, PathKind::Reverse, STRICT), Err(PathFault::DomainMissing));
 }
 
 #[test]
@@ -114,8 +118,83 @@ fn lengths_are_bounded() {
         (format!("<a@[tag:{}]>", "x".repeat(DOMAIN_BYTES_MAX)), PathFault::DomainTooLong),
     ];
     for (path, fault) in cases {
-        assert_eq!(parse(path.as_bytes(), 0, PathKind::Forward), Err(fault), "{path}");
+        assert_eq!(parse(path.as_bytes(), 0, PathKind::Forward, STRICT), Err(fault), "{path}");
     }
+}
+
+#[test]
+fn with_smtputf8_a_path_may_go_beyond_ascii() {
+    let good = [
+        ("<josé@b.example>", "josé@b.example", "b.example"),
+        ("<josé.例え@bücher.example>", "josé.例え@bücher.example", "bücher.example"),
+        ("<\"é @\\\" é\"@b>", "\"é @\\\" é\"@b", "b"),
+        ("<@one.example:é@two.example>", "é@two.example", "two.example"),
+        ("<a@xn--bcher-kva.example>", "a@xn--bcher-kva.example", "xn--bcher-kva.example"),
+    ];
+    for (path, full, domain) in good {
+        let Ok((Path::Mailbox { address, domain: at }, end)) =
+            parse(path.as_bytes(), 0, PathKind::Forward, UTF8)
+        else {
+            panic!("{path}");
+        };
+        assert_eq!(end, path.len());
+        assert_eq!(address.of(path.as_bytes()), full.as_bytes());
+        assert_eq!(at.of(path.as_bytes()), domain.as_bytes());
+    }
+    let bad = [
+        ("<user＠b.example>", PathFault::LocalPart),
+        ("<victim＠other.example@b.example>", PathFault::LocalPart),
+        ("<a\u{200b}b@c.example>", PathFault::LocalPart),
+        ("<a\u{202e}b@c.example>", PathFault::LocalPart),
+        ("<a\u{85}b@c.example>", PathFault::LocalPart),
+        ("<\"é\\é\"@b.example>", PathFault::LocalPart),
+        ("<a@b。example>", PathFault::DomainNotNormal),
+        ("<a@ｂ.example>", PathFault::DomainNotNormal),
+        ("<a@b＠c.example>", PathFault::DomainNotNormal),
+        ("<a@BÜCHER.example>", PathFault::DomainNotNormal),
+        ("<a@é c.example>", PathFault::DomainNotNormal),
+        ("<@é:a@b.example>", PathFault::Route),
+        ("<a@[é]>", PathFault::AddressLiteral),
+        ("＜a@b.example＞", PathFault::Brackets),
+        ("<a@b.example＞", PathFault::Brackets),
+    ];
+    for (path, fault) in bad {
+        let parsed = parse(path.as_bytes(), 0, PathKind::Forward, UTF8);
+        assert_eq!(parsed, Err(fault), "{path}");
+    }
+    assert_eq!(parse(b"<jos\xe9@b>", 0, PathKind::Forward, UTF8), Err(PathFault::NotUtf8));
+    assert_eq!(parse(b"<a@b> \xe9", 0, PathKind::Forward, UTF8), Err(PathFault::NotUtf8));
+}
+
+#[test]
+fn brackets_may_be_missing_where_that_is_overlooked() {
+    let lenient = PathRules { missing_brackets: true, ..STRICT };
+    let parse = |path: &str, kind| {
+        let (path, end) = parse(path.as_bytes(), 0, kind, lenient)?;
+        Ok((path, end))
+    };
+    let mailbox = |address: usize, domain: usize| Path::Mailbox {
+        address: Span::new(0, address),
+        domain: Span::new(domain, address),
+    };
+    assert_eq!(parse("a@b.c SIZE=1", PathKind::Reverse), Ok((mailbox(5, 2), 5)));
+    assert_eq!(parse("a@b.c", PathKind::Forward), Ok((mailbox(5, 2), 5)));
+    assert_eq!(parse("\"a b\"@[192.0.2.1]", PathKind::Forward), Ok((mailbox(17, 6), 17)));
+    assert_eq!(parse("postmaster", PathKind::Forward), Ok((Path::Postmaster, 10)));
+    let bad = [
+        ("", PathFault::Brackets),
+        (" a@b", PathFault::LocalPart),
+        ("<a@b", PathFault::Brackets),
+        ("a@b>", PathFault::Domain),
+        ("a", PathFault::DomainMissing),
+        ("a b", PathFault::DomainMissing),
+        ("a@ b", PathFault::Domain),
+        (">", PathFault::LocalPart),
+    ];
+    for (path, fault) in bad {
+        assert_eq!(parse(path, PathKind::Forward), Err(fault), "{path}");
+    }
+    assert_eq!(parse("<>", PathKind::Reverse), Ok((Path::Null, 2)));
 }
 
 /// The ABNF of RFC 5321 §4.1.2 read literally: each rule takes a set of offsets and gives the set
@@ -206,7 +285,7 @@ proptest! {
     #[test]
     fn the_parser_agrees_with_the_abnf(inner in "[ab.@\"\\\\ ,:<>\\-\u{1}_]{0,14}") {
         let text = format!("<{inner}>");
-        let parsed = parse(text.as_bytes(), 0, PathKind::Reverse);
+        let parsed = parse(text.as_bytes(), 0, PathKind::Reverse, STRICT);
         let taken = matches!(parsed, Ok((Path::Mailbox { .. }, end)) if end == text.len());
         prop_assert_eq!(taken, abnf::is_path(text.as_bytes()), "{}", text);
     }
@@ -218,7 +297,7 @@ proptest! {
         domain in "[a-c\\-.]{1,6}",
     ) {
         let text = format!("<{route}{local}@{domain}>");
-        let parsed = parse(text.as_bytes(), 0, PathKind::Reverse);
+        let parsed = parse(text.as_bytes(), 0, PathKind::Reverse, STRICT);
         let taken = matches!(parsed, Ok((Path::Mailbox { .. }, end)) if end == text.len());
         prop_assert_eq!(taken, abnf::is_path(text.as_bytes()), "{}", text);
     }
@@ -247,11 +326,33 @@ proptest! {
     fn nothing_makes_it_panic(
         bytes in proptest::collection::vec(any::<u8>(), 0..40),
         start in 0usize..50,
+        utf8 in any::<bool>(),
+        missing_brackets in any::<bool>(),
     ) {
+        let rules = PathRules { utf8, missing_brackets };
         for kind in [PathKind::Reverse, PathKind::Forward] {
-            if let Ok((_, end)) = parse(&bytes, start, kind) {
+            if let Ok((_, end)) = parse(&bytes, start, kind, rules) {
                 prop_assert!(end <= bytes.len());
             }
+        }
+    }
+
+    #[test]
+    fn what_is_taken_is_text(
+        text in "<?[\"a@.é＠ü\u{200b}\u{202e}ß。>\\\\ ]{0,9}@[aüß.\\-。é＠]{0,6}>?",
+        utf8 in any::<bool>(),
+        missing_brackets in any::<bool>(),
+    ) {
+        let rules = PathRules { utf8, missing_brackets };
+        let bytes = text.as_bytes();
+        if let Ok((Path::Mailbox { address, domain }, _)) = parse(bytes, 0, PathKind::Forward, rules)
+        {
+            prop_assert_eq!(address.end(), domain.end());
+            let address = std::str::from_utf8(address.of(bytes)).expect("UTF-8");
+            prop_assert!(utf8 || address.is_ascii(), "{}", address);
+            prop_assert!(address.chars().all(is_printable), "{}", address);
+            let domain = std::str::from_utf8(domain.of(bytes)).expect("UTF-8");
+            prop_assert!(!domain.contains('。'), "{}", domain);
         }
     }
 }

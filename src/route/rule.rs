@@ -46,6 +46,19 @@ pub enum DomainPattern {
     Exactly(DomainName),
 }
 
+impl DomainPattern {
+    /// Whether it takes `domain`, in the form that [`normalized`](super::table::normalized) gives.
+    pub fn matches(&self, domain: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Below(name) => domain
+                .strip_suffix(name.as_str())
+                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+            Self::Exactly(name) => domain == name.as_str(),
+        }
+    }
+}
+
 impl fmt::Display for DomainPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -265,6 +278,25 @@ mod tests {
     fn domain_patterns() {
         let good = [("*", "*"), ("*.Example.com", "*.example.com"), ("example.com", "example.com")];
         check::<DomainPattern>(&good, &["", "*.", "**", "a.*.b", "*example.com", "x@example.com"]);
+    }
+
+    #[test]
+    fn what_a_pattern_takes() {
+        let cases = [
+            ("*", "example.com", true),
+            ("*", "[192.0.2.1]", true),
+            ("example.com", "example.com", true),
+            ("example.com", "a.example.com", false),
+            ("example.com", "badexample.com", false),
+            ("*.example.com", "example.com", false),
+            ("*.example.com", ".example.com", false),
+            ("*.example.com", "badexample.com", false),
+            ("*.example.com", "b.a.example.com", true),
+        ];
+        for (pattern, domain, expected) in cases {
+            let pattern: DomainPattern = pattern.parse().expect("a pattern");
+            assert_eq!(pattern.matches(domain), expected, "{pattern} {domain}");
+        }
     }
 
     #[test]

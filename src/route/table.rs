@@ -2,8 +2,8 @@
 //!
 //! # Guarantees
 //! The first route in configuration order that has a matching pattern wins, whatever kind the
-//! pattern is of. Without a match the next hop is MX. A domain is compared in ASCII lower case and
-//! without a trailing dot.
+//! pattern is of. Without a match the next hop is MX. A domain is compared in ASCII lower case, as
+//! A-labels and without a trailing dot.
 //!
 //! # Bounds
 //! A look-up costs one hash look-up for the domain and one for each of its labels, at most
@@ -100,10 +100,16 @@ fn fixed_hop(to: &Destination) -> Option<NextHop> {
     }
 }
 
-/// In ASCII lower case and without a trailing dot. Bytes that are no UTF-8 become U+FFFD, which no
-/// domain name contains.
+/// In ASCII lower case, with A-labels for U-labels (RFC 6531 §3.2) and without a trailing dot.
+/// Bytes that are no UTF-8 become U+FFFD, which no domain name contains; what IDNA does not know
+/// as a domain stays beyond ASCII, which none does either.
 pub fn normalized(domain: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(domain).into_owned();
+    if !text.is_ascii()
+        && let Ok(ascii) = idna::domain_to_ascii_strict(&text)
+    {
+        text = ascii;
+    }
     text.make_ascii_lowercase();
     if text.ends_with('.') {
         text.pop();
@@ -150,6 +156,25 @@ mod tests {
     fn route(domains: &[&str], to: &str) -> Route {
         let domains = domains.iter().map(|text| text.parse().unwrap()).collect();
         Route { domains, to: to.parse().unwrap() }
+    }
+
+    #[test]
+    fn a_domain_beyond_ascii_is_looked_up_by_its_a_labels() {
+        let cases = [
+            ("Example.COM.", "example.com"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("παράδειγμα.δοκιμή", "xn--hxajbheg2az3al.xn--jxalpdlp"),
+            ("XN--BCHER-KVA.example", "xn--bcher-kva.example"),
+            ("[IPv6:2001:DB8::1]", "[ipv6:2001:db8::1]"),
+            ("ü_.example", "ü_.example"),
+        ];
+        for (domain, expected) in cases {
+            assert_eq!(normalized(domain.as_bytes()), expected);
+        }
+        assert_eq!(normalized(b"a\xff"), "a\u{fffd}");
+        let table = RouteTable::new(&[route(&["xn--bcher-kva.example"], "discard")], 25);
+        assert_eq!(table.next_hop("bücher.example".as_bytes()), NextHop::Discard);
+        assert_eq!(table.next_hop("παράδειγμα.test".as_bytes()), mx("xn--hxajbheg2az3al.test"));
     }
 
     #[test]

@@ -5,11 +5,26 @@ use std::process::{Command, Output, Stdio};
 
 use ringpost::credentials::{Credential, User, Users};
 
+use crate::support::python;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ringpost");
+
 /// What the program does with `input` on a standard input that is no terminal.
 fn run(arguments: &[&str], input: &[u8]) -> Output {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_ringpost"))
-        .arg("password")
-        .args(arguments)
+    output(Command::new(PROGRAM).arg("password").args(arguments), input)
+}
+
+/// What the program shows on a terminal on which `typings` are typed, one for each prompt, and its
+/// exit status.
+fn run_on_terminal(typings: &str) -> (String, Option<i32>) {
+    let program = &mut python("type_password.py");
+    let shown = output(program.args([PROGRAM, "password", "--scram"]), typings.as_bytes());
+    assert_eq!(shown.stderr, b"", "{}", shown.stderr.escape_ascii());
+    (String::from_utf8(shown.stdout).expect("it is text"), shown.status.code())
+}
+
+fn output(program: &mut Command, input: &[u8]) -> Output {
+    let mut program = program
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -58,5 +73,30 @@ fn passwords_that_will_not_do_are_refused_in_words() {
         let text = String::from_utf8(refused.stderr).expect("it is text");
         assert_eq!((refused.status.code(), refused.stdout.len()), (Some(2), 0), "{text}");
         assert!(text.contains(word), "{text}");
+    }
+}
+
+#[test]
+fn a_terminal_shows_nothing_of_what_is_typed() {
+    // With a slip that is taken back, and a character of three bytes.
+    let (shown, status) =
+        run_on_terminal("sekrex\\x7ft \\xe2\\x82\\xac\\r\nsekret \\xe2\\x82\\xac\\r\n");
+    let string = shown.strip_prefix("Password: \r\nAgain: \r\n").expect(&shown);
+    assert_eq!(status, Some(0));
+    assert!(is_right(string.trim_end(), "sekret \u{20ac}"), "{shown}");
+}
+
+#[test]
+fn a_terminal_is_left_as_it_was_found() {
+    let cases = [
+        ("sekret\\r\nsecret\\r\n", "Password: \r\nAgain: \r\nringpost: the two passwords differ"),
+        ("sekret\\x03\n", "Password: \r\nringpost: broken off"),
+        ("sekret\\r\n\\x03\n", "Password: \r\nAgain: \r\nringpost: broken off"),
+        ("\\r\n", "Password: \r\nringpost: the password is empty"),
+    ];
+    for (typings, start) in cases {
+        let (shown, status) = run_on_terminal(typings);
+        assert!(shown.starts_with(start), "{shown}");
+        assert_eq!(status, Some(2), "{shown}");
     }
 }

@@ -72,8 +72,8 @@ impl Mechanism {
         }
     }
 
-    /// Whether it is offered over a connection with `tls`. `without_tls` lets passwords be sent over
-    /// one that has none.
+    /// Whether it is offered over a connection with `tls`. `without_tls` lets passwords be sent
+    /// over one that has none.
     ///
     /// SCRAM is offered where any user can use it, and its binding to the connection where TLS has
     /// something to bind to (RFC 5802 §6).

@@ -100,10 +100,9 @@ fn log_in(context: &SaslContext<'_>, mechanism: Mechanism, client: &Client) -> E
         Ok(server_last) => assert_eq!(server_last, signature),
         Err(failure) => return End::Failed(failure),
     }
-    match exchange.respond(context, Some(b"")) {
-        SaslStep::Done { user } => End::Done(text(user.into())),
-        step => panic!("{step:?}"),
-    }
+    let step = exchange.respond(context, Some(b""));
+    let SaslStep::Done { user } = step else { panic!("{step:?}") };
+    End::Done(text(user.into()))
 }
 
 #[test]
@@ -294,6 +293,9 @@ fn names_of_scram_are_decoded_and_prepared() {
     }
 }
 
+/// What somebody between makes of the client's final message.
+type Change = fn(&str) -> String;
+
 #[test]
 fn a_wrong_password_and_a_changed_message_fail() {
     let users = alice_and_bob();
@@ -303,26 +305,26 @@ fn a_wrong_password_and_a_changed_message_fail() {
     assert_eq!(log_in(&context, Mechanism::ScramSha256, &client), failed);
 
     let client = Client::new("bob", "password");
-    let end_of = |change: &dyn Fn(&str) -> String| {
+    let end_of = |change: Change| {
         let mut exchange = Exchange::begin(Mechanism::ScramSha256);
         let server_first = exchange.respond(&context, Some(client.first().as_bytes()));
         let (right, _) = client.answer(&challenge(server_first).expect("it is well formed"));
         challenge(exchange.respond(&context, Some(change(&right).as_bytes())))
     };
-    assert!(end_of(&str::to_owned).is_ok());
-    let cases: [(&dyn Fn(&str) -> String, SaslFailure); 11] = [
-        (&|right| right.replace(",r=rO", ",r=sO"), SaslFailure::Credentials),
-        (&|right| right.replace(",p=", "x,p="), SaslFailure::Credentials),
+    assert!(end_of(str::to_owned).is_ok());
+    let cases: [(Change, SaslFailure); 11] = [
+        (|right| right.replace(",r=rO", ",r=sO"), SaslFailure::Credentials),
+        (|right| right.replace(",p=", "x,p="), SaslFailure::Credentials),
         // It is well formed, but no longer what was signed.
-        (&|right| right.replace(",p=", ",x=y,p="), SaslFailure::Credentials),
-        (&|right| right.replace("c=biws", "c=eSws"), SaslFailure::ChannelBindingMismatch),
-        (&|right| right.replace("c=biws,", ""), SaslFailure::Malformed),
-        (&|right| right.replace("c=biws", "c=???"), SaslFailure::Malformed),
-        (&|right| right.replace(",p=", ",p=A"), SaslFailure::Malformed),
-        (&|right| right.replace(",p=", ",m=x,,p="), SaslFailure::Malformed),
-        (&|right| right.replace(",p=", ",p"), SaslFailure::Malformed),
-        (&|right| format!("{right}="), SaslFailure::Malformed),
-        (&|_| String::new(), SaslFailure::Malformed),
+        (|right| right.replace(",p=", ",x=y,p="), SaslFailure::Credentials),
+        (|right| right.replace("c=biws", "c=eSws"), SaslFailure::ChannelBindingMismatch),
+        (|right| right.replace("c=biws,", ""), SaslFailure::Malformed),
+        (|right| right.replace("c=biws", "c=???"), SaslFailure::Malformed),
+        (|right| right.replace(",p=", ",p=A"), SaslFailure::Malformed),
+        (|right| right.replace(",p=", ",m=x,,p="), SaslFailure::Malformed),
+        (|right| right.replace(",p=", ",p"), SaslFailure::Malformed),
+        (|right| format!("{right}="), SaslFailure::Malformed),
+        (|_| String::new(), SaslFailure::Malformed),
     ];
     for (change, failure) in cases {
         assert_eq!(end_of(change), Err(failure), "{}", change("c=biws,r=rO,p="));
@@ -483,10 +485,10 @@ proptest! {
         let mut exchange = Exchange::begin(mechanism);
         let mut is_over = false;
         for message in [initial].into_iter().chain(messages.into_iter().map(Some)) {
-            let step = match exchange.respond(&context, message.as_deref()) {
-                SaslStep::CheckPassword(check) => exchange.handle_password(check.run()),
-                step => step,
-            };
+            let mut step = exchange.respond(&context, message.as_deref());
+            if let SaslStep::CheckPassword(check) = step {
+                step = exchange.handle_password(check.run());
+            }
             let is_let_in = matches!(step, SaslStep::Done { .. } | SaslStep::CheckPassword(_));
             prop_assert!(!is_let_in);
             // What has failed stays so.

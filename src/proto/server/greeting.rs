@@ -1,7 +1,6 @@
 //! The commands that have nothing to do with a transaction, and those that begin a session.
 
 use crate::proto::enhanced::EnhancedCode;
-use crate::proto::ext::Extension;
 use crate::proto::fault::{Fault, LocalFault, PolicyFault, SequenceFault};
 use crate::proto::reply::{self, Code, Reply};
 use crate::proto::server::{Conditions, Event, Hello, OK, Phase, ServerSession, TlsOffer};
@@ -66,20 +65,16 @@ impl ServerSession {
     }
 
     /// RFC 5321 §4.1.1.1. Like RSET, it ends a transaction (§4.1.4).
-    pub(super) fn ehlo(&mut self, name: &[u8]) -> Result<(), Fault> {
+    pub(super) fn ehlo(&mut self, conditions: &Conditions, name: &[u8]) -> Result<(), Fault> {
         self.begin(Hello::Ehlo, name);
-        let policy = &self.policy;
-        self.replies.push(|out| {
+        let mut replies = std::mem::take(&mut self.replies);
+        replies.push(|out| {
             out.extend_from_slice(b"250-");
-            out.extend_from_slice(policy.hostname.as_bytes());
+            out.extend_from_slice(self.policy.hostname.as_bytes());
             out.extend_from_slice(b"\r\n");
-            let last = Extension::OFFERED.len() - 1;
-            for (index, extension) in Extension::OFFERED.into_iter().enumerate() {
-                out.extend_from_slice(if index == last { b"250 " } else { b"250-" });
-                extension.write(policy.limits.message_bytes_max, out);
-                out.extend_from_slice(b"\r\n");
-            }
+            self.write_offer(conditions, out);
         });
+        self.replies = replies;
         Ok(())
     }
 
@@ -106,7 +101,7 @@ impl ServerSession {
     /// RFC 5321 §4.1.1.8.
     pub(super) fn help(&mut self) -> Result<(), Fault> {
         let lines: [&[u8]; 2] = [
-            b"Commands: EHLO HELO MAIL RCPT DATA RSET VRFY HELP NOOP QUIT",
+            b"Commands: EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET VRFY HELP NOOP QUIT",
             b"EHLO lists the extensions; RFC 5321 says the rest",
         ];
         self.replies.push(|out| {

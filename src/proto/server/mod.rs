@@ -52,6 +52,7 @@ mod content;
 mod envelope;
 mod greeting;
 mod handshake;
+mod offer;
 mod policy;
 mod queue;
 #[cfg(test)]
@@ -75,7 +76,7 @@ use crate::span::Span;
 use self::authentication::Authentication;
 pub use self::content::ContentFacts;
 use self::envelope::Envelope;
-pub use self::envelope::{EnvelopeView, Recipients};
+pub use self::envelope::{EnvelopeView, RecipientView, Recipients};
 pub use self::policy::{
     Access, AuthOffer, Conditions, HeaderPolicy, Leniency, Peer, Role, ServerLimits, ServerPolicy,
     Storage, TlsFacts, TlsOffer,
@@ -589,15 +590,15 @@ impl ServerSession {
         if self.phase == Phase::Denied {
             return self.execute_denied(line);
         }
-        let done = match command::parse(line) {
+        let done = match command::parse(line, &self.grammar()) {
             Err(fault) => {
                 self.envelope.note_refusal(fault);
                 Err(fault)
             }
-            Ok(Command::Ehlo(name)) => self.ehlo(name.of(line)),
+            Ok(Command::Ehlo(name)) => self.ehlo(conditions, name.of(line)),
             Ok(Command::Helo(name)) => self.helo(name.of(line)),
             Ok(Command::Mail(mail)) => self.mail(conditions, line, mail),
-            Ok(Command::Rcpt(path)) => self.rcpt(line, path),
+            Ok(Command::Rcpt(rcpt)) => self.rcpt(conditions, line, rcpt),
             Ok(Command::Data) => match self.data(conditions) {
                 Ok(()) => return Some(Event::MessageBegin),
                 Err(fault) => Err(fault),

@@ -1,7 +1,7 @@
 //! Messages on their way from a session into the spool.
 
 use crate::ids::MessageId;
-use crate::message::{BodyType, Content, Message, Recipient, RecipientState};
+use crate::message::{Content, Message, Recipient, RecipientState};
 use crate::proto::server::{ContentRefusal, Stored};
 use crate::shard::Shard;
 use crate::shard::spooling::{Awaiting, Waiter};
@@ -64,10 +64,10 @@ impl Shard {
         let envelope = session.machine.envelope();
         let recipients = envelope
             .recipients
-            .map(|address| Recipient {
-                address: address.into(),
+            .map(|recipient| Recipient {
+                address: recipient.address.into(),
                 state: RecipientState::new(self.wall),
-                notices: None,
+                notices: recipient.notices.cloned().map(Box::new),
             })
             .collect();
         let mut message = Message {
@@ -76,11 +76,11 @@ impl Shard {
             sender: envelope.sender.into(),
             recipients,
             content: Content {
-                body_type: if envelope.eight_bit { BodyType::EightBit } else { BodyType::SevenBit },
+                body_type: envelope.body_type,
                 dot_lines: session.machine.content_facts().dot_lines,
                 ..Content::default()
             },
-            wishes: None,
+            wishes: envelope.wishes.cloned().map(Box::new),
         };
         match self.spool.append_message(receiving.body, &mut message) {
             Ok(group) => self.waiters.push_back(Waiter {

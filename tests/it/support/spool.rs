@@ -20,7 +20,7 @@ pub(crate) fn fill_spool(path: &Path, messages: &mut [(Message, Vec<u8>)]) {
     let options = SpoolOptions::default();
     let mut spool = Spool::new(options, &Recovered::empty(LOG_ID));
     let mut ids = MessageIds::new(ShardId(0), messages[0].0.received.as_unix_ms(), None);
-    let mut drive = |spool: &mut Spool| loop {
+    let drive = |spool: &mut Spool| loop {
         while let Some(event) = spool.poll_event() {
             assert!(matches!(event, SpoolEvent::Committed { .. }), "{event:?}");
         }

@@ -8,8 +8,10 @@ use super::script::{Commit, Driver, Script, conditions, peer};
 use crate::clock::Now;
 use crate::ids::MessageId;
 use crate::limits::{
-    COMMAND_LINE_BYTES_MAX, REPLIES_BYTES_MAX, SESSION_CLOSE_S, SESSION_IDLE_S, SESSION_S,
+    COMMAND_LINE_BYTES_MAX, ENVELOPE_BYTES_MAX, ORIGINAL_RECIPIENT_BYTES_MAX, REPLIES_BYTES_MAX,
+    SESSION_CLOSE_S, SESSION_IDLE_S, SESSION_S,
 };
+use crate::network::Network;
 use crate::proto::server::{
     Conditions, Event, Peer, ServerLimits, ServerPolicy, ServerSession, Stored,
 };
@@ -91,7 +93,10 @@ fn what_ended_before_the_peer_closed_is_taken() {
     session.handle_stored(&at, Stored::Committed(MessageId(1)));
     assert_eq!(session.advance(&at, b"").event, Event::MessageEnd);
     assert_eq!(session.envelope().sender, b"a@b.example");
-    assert_eq!(session.envelope().recipients.collect::<Vec<_>>(), [b"c@d.example"]);
+    assert_eq!(
+        session.envelope().recipients.map(|one| one.address).collect::<Vec<_>>(),
+        [b"c@d.example"]
+    );
     assert!(!session.wants_close());
     session.handle_stored(&at, Stored::Committed(MessageId(2)));
     assert_eq!(session.advance(&at, b"").event, Event::Close);
@@ -270,6 +275,102 @@ fn an_idle_session_ends_when_the_server_stops() {
     session.transmit(&mut out);
     assert_eq!(out, b"421 4.3.2 Server is stopping: connect again\r\n");
     assert!(session.wants_close());
+}
+
+#[test]
+fn what_is_asked_for_counts_towards_the_envelope() {
+    let at = conditions(0);
+    let limits = ServerLimits { recipients_max: usize::MAX, ..ServerLimits::default() };
+    let policy = ServerPolicy::plain("mx.example.net", limits);
+    let mut session = ServerSession::new(Rc::new(policy), peer("192.0.2.7"), 1, &at);
+    converse(&mut session, &at, b"EHLO x\r\nMAIL FROM:<a@b.example> ENVID=id\r\n");
+    let original = "o".repeat(ORIGINAL_RECIPIENT_BYTES_MAX - "rfc822;".len());
+    let rcpt = format!("RCPT TO:<c@d.example> ORCPT=rfc822;{original}\r\n");
+    let mut accepted = 0;
+    while converse(&mut session, &at, rcpt.as_bytes()) == "250 2.1.5 Recipient ok\r\n" {
+        accepted += 1;
+    }
+    let bytes = accepted * (ORIGINAL_RECIPIENT_BYTES_MAX + "c@d.example".len());
+    assert!(bytes <= ENVELOPE_BYTES_MAX, "{bytes} bytes");
+    assert!(bytes >= ENVELOPE_BYTES_MAX * 9 / 10, "{bytes} bytes");
+    let refusal = converse(&mut session, &at, rcpt.as_bytes());
+    assert!(refusal.starts_with("452 4.5.3"), "{refusal}");
+    assert_eq!(session.envelope().recipients.len(), accepted);
+    assert_eq!(converse(&mut session, &at, b"RSET\r\n"), "250 2.0.0 Ok\r\n");
+    assert!(session.heap_bytes() <= 1_024, "{} bytes", session.heap_bytes());
+}
+
+#[test]
+fn a_client_that_sends_too_much_in_a_minute_is_told_what() {
+    let mut policy = ServerPolicy::plain("mx.example.net", ServerLimits::default());
+    policy.throttle_limits.address_messages_per_minute_max = 2;
+    policy.throttle_limits.address_recipients_per_minute_max = 3;
+    let policy = Rc::new(policy);
+    let at = conditions(0);
+    let mut session = ServerSession::new(Rc::clone(&policy), peer("192.0.2.7"), 1, &at);
+    converse(&mut session, &at, b"EHLO x\r\n");
+    let mail = b"MAIL FROM:<a@b.example>\r\n";
+    let rcpt = b"RCPT TO:<c@d.example>\r\n";
+    let sender_ok = "250 2.1.0 Sender ok\r\n";
+    assert_eq!(converse(&mut session, &at, mail), sender_ok);
+    for _ in 0..3 {
+        assert_eq!(converse(&mut session, &at, rcpt), "250 2.1.5 Recipient ok\r\n");
+    }
+    assert_eq!(
+        converse(&mut session, &at, rcpt),
+        "452 4.7.0 Too many recipients from your address in a minute: try later\r\n"
+    );
+    // What was accepted goes on.
+    assert_eq!(session.envelope().recipients.len(), 3);
+    converse(&mut session, &at, b"DATA\r\n");
+    converse(&mut session, &at, b".\r\nEHLO x\r\n");
+    // A refused MAIL costs nothing of what is allowed.
+    for _ in 0..5 {
+        converse(&mut session, &at, b"MAIL FROM:<a@b.example> SIZE=99999999999\r\n");
+    }
+    assert_eq!(converse(&mut session, &at, mail), sender_ok);
+    converse(&mut session, &at, b"RSET\r\n");
+    assert_eq!(
+        converse(&mut session, &at, mail),
+        "450 4.7.0 Too many messages from your address in a minute: try again later\r\n"
+    );
+    // Another address has counts of its own, and a minute later there is room again.
+    let mut other = ServerSession::new(policy, peer("192.0.2.8"), 2, &at);
+    converse(&mut other, &at, b"EHLO x\r\n");
+    assert_eq!(converse(&mut other, &at, mail), sender_ok);
+    assert_eq!(converse(&mut session, &conditions(61), mail), sender_ok);
+}
+
+/// A proxy is told that it may speak for others, and nobody else is.
+#[test]
+fn xclient_is_offered_to_those_who_are_listed() {
+    let at = conditions(0);
+    let mut policy = ServerPolicy::plain("mx.example.net", ServerLimits::default());
+    policy.access.xclient_from = Network::LOOPBACK.to_vec();
+    let policy = Rc::new(policy);
+    for (address, is_listed) in [("127.0.0.1", true), ("192.0.2.7", false)] {
+        let mut session = ServerSession::new(Rc::clone(&policy), peer(address), 1, &at);
+        let answer = converse(&mut session, &at, b"EHLO x\r\n");
+        let line = "250 XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT\r\n";
+        assert_eq!(answer.ends_with(line), is_listed, "{answer}");
+        assert_eq!(answer.lines().filter(|line| line.starts_with("250 ")).count(), 1, "{answer}");
+    }
+}
+
+#[test]
+fn more_than_can_be_told_is_told_as_the_most() {
+    let at = conditions(0);
+    let limits = ServerLimits {
+        recipients_max: 1_000_000,
+        messages_max: u32::MAX,
+        hold_time_max: Duration::MAX,
+        ..ServerLimits::default()
+    };
+    let policy = ServerPolicy::plain("mx.example.net", limits);
+    let mut session = ServerSession::new(Rc::new(policy), peer("192.0.2.7"), 1, &at);
+    let answer = converse(&mut session, &at, b"EHLO x\r\n");
+    assert!(answer.contains("\r\n250-LIMITS RCPTMAX=999999 MAILMAX=999999\r\n"), "{answer}");
+    assert!(answer.contains("\r\n250-FUTURERELEASE 999999999 2058-08-"), "{answer}");
 }
 
 #[test]

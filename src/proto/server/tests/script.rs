@@ -23,9 +23,10 @@ use std::time::Duration;
 
 use crate::clock::{Now, WallTime};
 use crate::ids::MessageId;
+use crate::message::{BodyType, DeliverBy, Notices, Notify, ReturnedContent, Wishes};
 use crate::proto::server::{
-    Conditions, ContentRefusal, Event, Peer, ServerLimits, ServerPolicy, ServerSession, Storage,
-    Stored,
+    AuthOffer, Conditions, ContentRefusal, Event, Peer, ServerLimits, ServerPolicy, ServerSession,
+    Storage, Stored, TlsOffer,
 };
 
 /// One line of a transcript.
@@ -40,9 +41,8 @@ enum Line {
 /// A parsed transcript.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
-    limits: ServerLimits,
+    policy: ServerPolicy,
     peer: Peer,
-    may_relay: bool,
     draining: bool,
     lines: Vec<Line>,
 }
@@ -50,9 +50,8 @@ pub(super) struct Script {
 impl Script {
     pub(super) fn parse(text: &str) -> Self {
         let mut script = Self {
-            limits: ServerLimits::default(),
+            policy: ServerPolicy::plain("mx.example.net", ServerLimits::default()),
             peer: peer("192.0.2.7"),
-            may_relay: true,
             draining: false,
             lines: Vec::new(),
         };
@@ -80,14 +79,27 @@ impl Script {
         let number = || value.parse().expect("a number");
         match key {
             "address" => self.peer.address = value.parse().expect("an address"),
-            "may_relay" => self.may_relay = value == "yes",
+            "may_relay" if value == "no" => self.policy.access.relay_from.clear(),
+            "accept_for" => {
+                let domains = value.split(',').map(|domain| domain.parse().expect("a domain"));
+                self.policy.access.accept_for = domains.collect();
+            }
+            "starttls" => self.policy.tls = TlsOffer::StartTls { required: value == "required" },
+            "auth" if value == "required" => {
+                self.policy.auth = AuthOffer::Required { without_tls: true };
+            }
+            "hold_s_max" => self.policy.limits.hold_time_max = Duration::from_secs(number()),
+            "space_before_path" => self.policy.leniency.space_before_path = value == "yes",
+            "missing_brackets" => self.policy.leniency.missing_brackets = value == "yes",
             "draining" => self.draining = value == "yes",
-            "message_bytes_max" => self.limits.message_bytes_max = number(),
-            "text_line_bytes_max" => self.limits.text_line_bytes_max = number(),
-            "recipients_max" => self.limits.recipients_max = value.parse().expect("a number"),
-            "errors_max" => self.limits.errors_max = value.parse().expect("a number"),
-            "messages_max" => self.limits.messages_max = value.parse().expect("a number"),
-            "hop_count_max" => self.limits.hop_count_max = value.parse().expect("a number"),
+            "message_bytes_max" => self.policy.limits.message_bytes_max = number(),
+            "text_line_bytes_max" => self.policy.limits.text_line_bytes_max = number(),
+            "recipients_max" => {
+                self.policy.limits.recipients_max = value.parse().expect("a number")
+            }
+            "errors_max" => self.policy.limits.errors_max = value.parse().expect("a number"),
+            "messages_max" => self.policy.limits.messages_max = value.parse().expect("a number"),
+            "hop_count_max" => self.policy.limits.hop_count_max = value.parse().expect("a number"),
             _ => panic!("no option: {option}"),
         }
     }
@@ -140,12 +152,9 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(script: &Script, commit: Commit) -> Self {
-        let mut policy = ServerPolicy::plain("mx.example.net", script.limits.clone());
-        if !script.may_relay {
-            policy.access.relay_from.clear();
-        }
         let conditions = Conditions { draining: script.draining, ..conditions(1_000) };
-        let session = ServerSession::new(Rc::new(policy), script.peer, 1, &conditions);
+        let session =
+            ServerSession::new(Rc::new(script.policy.clone()), script.peer, 1, &conditions);
         let mut driver = Self {
             session,
             conditions,
@@ -283,14 +292,47 @@ impl Driver {
         let mut text = format!("end <{}> to", escape(envelope.sender));
         assert!(envelope.recipients.len() > 0);
         for recipient in envelope.recipients {
-            text += &format!(" <{}>", escape(recipient));
+            text += &format!(" <{}>", escape(recipient.address));
+            text += &recipient.notices.map(describe_notices).unwrap_or_default();
         }
         if let Some(bytes) = envelope.declared_bytes {
             text += &format!(" size={bytes}");
         }
-        text += if envelope.eight_bit { " 8bit" } else { "" };
+        text += match envelope.body_type {
+            BodyType::SevenBit => "",
+            BodyType::EightBit => " 8bit",
+            BodyType::Binary => " binary",
+        };
+        text += &envelope.wishes.map(|wishes| self.describe_wishes(wishes)).unwrap_or_default();
         text += if facts.dot_lines { " dots" } else { "" };
         text + " " + &escape(body)
+    }
+
+    /// Times are given in seconds from now.
+    fn describe_wishes(&self, wishes: &Wishes) -> String {
+        let mut text = String::new();
+        text += if wishes.smtputf8 { " utf8" } else { "" };
+        text += if wishes.require_tls { " requiretls" } else { "" };
+        text += match wishes.returned_content {
+            None => "",
+            Some(ReturnedContent::Full) => " ret=full",
+            Some(ReturnedContent::Headers) => " ret=headers",
+        };
+        if let Some(id) = &wishes.envelope_id {
+            text += &format!(" envid={}", escape(id));
+        }
+        if let Some(priority) = wishes.priority {
+            text += &format!(" priority={priority}");
+        }
+        let now_ms = self.conditions.wall.as_unix_ms().cast_signed();
+        let ahead_s = |time: WallTime| (time.as_unix_ms().cast_signed() - now_ms) / 1_000;
+        if let Some(time) = wishes.hold_until {
+            text += &format!(" hold={}", ahead_s(time));
+        }
+        if let Some(DeliverBy { at, mode, trace }) = wishes.deliver_by {
+            text += &format!(" by={} {mode:?}{}", ahead_s(at), if trace { " trace" } else { "" });
+        }
+        text
     }
 
     pub(super) fn finish_commit(&mut self) {
@@ -307,13 +349,15 @@ impl Driver {
         self.feed(b"");
     }
 
-    /// Something other than input: `storage full`, `storage ready`, `drain`, `commit failed` and
-    /// `commit full` (of the next message that ends), `refuse failed` and `refuse full` (of the
-    /// next that begins), `wait N` (seconds), `timeout`, `eof`.
+    /// Something other than input: `storage full`, `storage ready`, `memory short`, `memory there`,
+    /// `drain`, `commit failed` and `commit full` (of the next message that ends), `refuse failed`
+    /// and `refuse full` (of the next that begins), `wait N` (seconds), `timeout`, `eof`.
     pub(super) fn happen(&mut self, what: &str) {
         match what.split_whitespace().collect::<Vec<_>>()[..] {
             ["storage", "full"] => self.conditions.storage = Storage::Full,
             ["storage", "ready"] => self.conditions.storage = Storage::Ready,
+            ["memory", "short"] => self.conditions.memory_is_short = true,
+            ["memory", "there"] => self.conditions.memory_is_short = false,
             ["drain"] => {
                 self.conditions.draining = true;
                 self.session.handle_drain(&self.conditions);
@@ -336,6 +380,19 @@ impl Driver {
     fn replies(&self) -> String {
         escape(&self.out).replace("\\r\\n", "\n")
     }
+}
+
+fn describe_notices(notices: &Notices) -> String {
+    let mut text = String::new();
+    if let Some(Notify { success, failure, delay }) = notices.notify {
+        let conditions = [(success, "success"), (failure, "failure"), (delay, "delay")];
+        let given = conditions.iter().filter(|(given, _)| *given).map(|(_, name)| *name);
+        text += &format!(" notify={}", given.collect::<Vec<_>>().join(","));
+    }
+    if let Some(original) = &notices.original_recipient {
+        text += &format!(" orcpt={}", escape(original));
+    }
+    text
 }
 
 /// Replays the transcript in every way.
