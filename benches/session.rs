@@ -98,7 +98,7 @@ impl Server {
                     });
                     session.handle_stored(conditions, Stored::Committed(ID));
                 }
-                Event::MessageAbandoned | Event::Blocked | Event::Close => {
+                _ => {
                     panic!("the client did nothing wrong: {:?}", step.event)
                 }
             }

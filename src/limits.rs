@@ -198,6 +198,9 @@ pub const TLS_PLAINTEXT_BYTES_MAX: usize = 1 << 14;
 /// Messages from other threads that wait for one shard.
 pub const MESH_MESSAGES_MAX: usize = 16;
 
+/// Handshake of TLS, from the first byte to the last. Two round trips take far less, even over a
+/// satellite, and in a storm of handshakes each waits for its turn.
+pub const TLS_HANDSHAKE_S: u64 = 60;
 // Throttles.
 
 /// Counts that are kept at a time, for all shards together, in 8 bytes each. All the clients that a
@@ -215,6 +218,19 @@ pub const THROTTLE_NETWORK_IPV4_BITS: u8 = 24;
 pub const THROTTLE_NETWORK_IPV6_BITS: u8 = 64;
 
 // Authentication.
+
+/// Line of an authentication exchange with its CRLF (RFC 4954 §4 calls this enough for every
+/// mechanism).
+pub const AUTH_LINE_BYTES_MAX: usize = 12_288;
+
+/// Failed authentications of one session; the last is answered with 421. The fewest that RFC 4954
+/// §9 lets a server end a session after.
+pub const AUTH_FAILURES_MAX: u32 = 3;
+
+/// How long the answer to a first failed authentication waits; each further one of the session
+/// waits twice as long. Long enough that guessing over one connection is of no use, short enough
+/// for a person who mistyped.
+pub const AUTH_DELAY_MS: u64 = 1_000;
 
 /// User's name, and authorization identity (RFC 4616 §2 wants 255).
 pub const SASL_NAME_BYTES_MAX: usize = 255;

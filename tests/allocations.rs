@@ -79,7 +79,7 @@ impl Client {
                         self.session.handle_stored(&CONDITIONS, stored);
                     }
                 }
-                Event::MessageAbandoned | Event::Blocked | Event::Close => {
+                _ => {
                     panic!("{:?}", step.event)
                 }
             }

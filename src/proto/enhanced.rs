@@ -16,6 +16,8 @@ pub struct EnhancedCode {
 impl EnhancedCode {
     /// Other undefined status, success (RFC 3463 §3.1).
     pub const OK_2_0_0: Self = Self::new(2, 0, 0);
+    /// Authentication succeeded: other or undefined security status, success (RFC 4954 §6).
+    pub const AUTHENTICATED_2_7_0: Self = Self::new(2, 7, 0);
     /// Sender address valid (RFC 3463 §3.2: other address status, success).
     pub const SENDER_OK_2_1_0: Self = Self::new(2, 1, 0);
     /// Destination address valid (RFC 3463 §3.2).
@@ -66,6 +68,8 @@ impl EnhancedCode {
     pub const SYNTAX_5_5_2: Self = Self::new(5, 5, 2);
     /// Invalid command arguments (RFC 3463 §3.6).
     pub const ARGUMENTS_5_5_4: Self = Self::new(5, 5, 4);
+    /// Authentication exchange line is too long (RFC 4954 §6).
+    pub const AUTH_LINE_TOO_LONG_5_5_6: Self = Self::new(5, 5, 6);
     /// Other or undefined media error: something about the content (RFC 3463 §3.7).
     pub const CONTENT_5_6_0: Self = Self::new(5, 6, 0);
     /// Conversion required but not supported (RFC 3463 §3.7).
@@ -77,6 +81,10 @@ impl EnhancedCode {
     pub const POLICY_5_7_0: Self = Self::new(5, 7, 0);
     /// Delivery not authorised (RFC 3463 §3.8).
     pub const NOT_AUTHORISED_5_7_1: Self = Self::new(5, 7, 1);
+    /// Authentication credentials invalid (RFC 4954 §6).
+    pub const CREDENTIALS_5_7_8: Self = Self::new(5, 7, 8);
+    /// Encryption required for requested authentication mechanism (RFC 4954 §6).
+    pub const ENCRYPTION_REQUIRED_5_7_11: Self = Self::new(5, 7, 11);
 
     /// `class.subject.detail`.
     pub const fn new(class: u8, subject: u16, detail: u16) -> Self {

@@ -8,6 +8,7 @@ use crate::proto::line::LineFault;
 use crate::proto::parameters::ValueFault;
 use crate::proto::path::PathFault;
 use crate::proto::reply::{Code, Reply};
+use crate::proto::sasl::SaslFailure;
 use crate::throttle::Over;
 
 /// Why a command or a message is refused.
@@ -27,6 +28,8 @@ pub enum Fault {
     Policy(PolicyFault),
     /// The peer used up a bound of the session.
     Bound(BoundFault),
+    /// The peer did not prove who it is.
+    Auth(AuthFault),
     /// The peer's message cannot be taken as it is.
     Content(ContentFault),
     /// The fault is ours.
@@ -73,7 +76,7 @@ pub enum SyntaxFault {
 pub enum SequenceFault {
     /// MAIL before EHLO or HELO.
     HelloMissing,
-    /// MAIL before STARTTLS, where that is required.
+    /// MAIL or AUTH before STARTTLS, where that is required.
     TlsMissing,
     /// MAIL before AUTH, where that is required.
     AuthMissing,
@@ -85,6 +88,18 @@ pub enum SequenceFault {
     RcptMissing,
     /// DATA after RCPT commands of which every one was refused.
     NoValidRecipient,
+    /// AUTH before EHLO.
+    EhloMissing,
+    /// STARTTLS over TLS.
+    TlsDone,
+    /// STARTTLS after XCLIENT: who speaks over the connection has said already for whom.
+    TlsTooLate,
+    /// AUTH by a client that is authenticated.
+    AuthDone,
+    /// AUTH or XCLIENT between MAIL and the end of the transaction.
+    WithinTransaction,
+    /// Any command but QUIT of a client that was refused in the greeting.
+    Denied,
 }
 
 /// See [`Fault::Policy`].
@@ -98,6 +113,33 @@ pub enum PolicyFault {
     SenderDenied,
     /// The declared size is larger than what is taken.
     DeclaredTooBig,
+    /// The listener is not for the peer.
+    AccessDenied,
+    /// The peer may not speak for others.
+    XclientDenied,
+}
+
+/// See [`Fault::Auth`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthFault {
+    /// No mechanism that is offered.
+    MechanismUnknown,
+    /// A mechanism that sends the password, over a connection that is not protected.
+    TlsNeeded,
+    /// The client gave up.
+    Cancelled,
+    /// A response that is no base64.
+    NotBase64,
+    /// A response longer than what is taken.
+    LineTooLong,
+    /// The mechanism says no.
+    Sasl(SaslFailure),
+    /// More failures than one session may have.
+    Failures,
+    /// More failures than one address may have in a minute.
+    FailuresOfAddress,
+    /// Too many passwords wait for their check.
+    Busy,
 }
 
 /// See [`Fault::Bound`].
@@ -153,6 +195,7 @@ impl Fault {
             | Self::Recipient(_)
             | Self::Sequence(_)
             | Self::Policy(_) => true,
+            Self::Auth(fault) => !matches!(fault, AuthFault::Busy),
             Self::Bound(_) | Self::Content(_) | Self::Local(_) => false,
         }
     }
@@ -178,6 +221,7 @@ impl Fault {
             Self::Sequence(fault) => sequence_reply(fault),
             Self::Policy(fault) => policy_reply(fault),
             Self::Bound(fault) => bound_reply(fault),
+            Self::Auth(fault) => auth_reply(fault),
             Self::Content(fault) => content_reply(fault),
             Self::Local(fault) => local_reply(fault),
         }
@@ -268,6 +312,12 @@ const fn path_text(fault: PathFault) -> &'static str {
 
 const fn sequence_reply(fault: SequenceFault) -> Reply {
     let text = match fault {
+        SequenceFault::EhloMissing => "Send EHLO first",
+        SequenceFault::TlsDone => "TLS already active: go on with EHLO",
+        SequenceFault::TlsTooLate => "Send STARTTLS before XCLIENT",
+        SequenceFault::AuthDone => "Already authenticated: connect again to change the user",
+        SequenceFault::WithinTransaction => "Transaction running: send RSET first",
+        SequenceFault::Denied => "Connection refused: send QUIT",
         SequenceFault::HelloMissing => "Send EHLO or HELO first",
         SequenceFault::TlsMissing => {
             return needed_reply("Encryption required: send STARTTLS first");
@@ -313,6 +363,17 @@ const fn policy_reply(fault: PolicyFault) -> Reply {
             "Sender denied: your user may not send from this address",
         ),
         PolicyFault::DeclaredTooBig => content_reply(ContentFault::TooBig),
+        // RFC 5321 §3.1.
+        PolicyFault::AccessDenied => Reply::new(
+            Code::FAILED_554,
+            EnhancedCode::NOT_AUTHORISED_5_7_1,
+            "Access denied: your address may not connect here",
+        ),
+        PolicyFault::XclientDenied => Reply::new(
+            Code::REFUSED_550,
+            EnhancedCode::NOT_AUTHORISED_5_7_1,
+            "XCLIENT denied: your address may not speak for others",
+        ),
     }
 }
 
@@ -341,6 +402,74 @@ const fn bound_reply(fault: BoundFault) -> Reply {
         ),
         BoundFault::Throttle(over) => throttle_reply(over),
     }
+}
+
+/// RFC 4954 §4 and §6.
+const fn auth_reply(fault: AuthFault) -> Reply {
+    let (code, enhanced, text) = match fault {
+        AuthFault::MechanismUnknown => (
+            Code::MECHANISM_504,
+            EnhancedCode::ARGUMENTS_5_5_4,
+            "Mechanism not offered here: EHLO lists those that are",
+        ),
+        AuthFault::TlsNeeded => (
+            Code::ENCRYPTION_538,
+            EnhancedCode::ENCRYPTION_REQUIRED_5_7_11,
+            "Encryption required for this mechanism: send STARTTLS first",
+        ),
+        AuthFault::Cancelled => {
+            (Code::SYNTAX_501, EnhancedCode::POLICY_5_7_0, "Authentication cancelled")
+        }
+        AuthFault::NotBase64 => {
+            (Code::SYNTAX_501, EnhancedCode::SYNTAX_5_5_2, "Response malformed: send it in base64")
+        }
+        AuthFault::LineTooLong => (
+            Code::UNRECOGNISED_500,
+            EnhancedCode::AUTH_LINE_TOO_LONG_5_5_6,
+            "Line too long: one of an authentication has at most 12288 bytes",
+        ),
+        AuthFault::Sasl(failure) => return sasl_reply(failure),
+        AuthFault::Failures => (
+            Code::UNAVAILABLE_421,
+            EnhancedCode::POLICY_4_7_0,
+            "Too many failed authentications in this session: closing",
+        ),
+        AuthFault::FailuresOfAddress => (
+            Code::UNAVAILABLE_421,
+            EnhancedCode::POLICY_4_7_0,
+            "Too many failed authentications from your address: try again in a minute",
+        ),
+        AuthFault::Busy => (
+            Code::NOT_NOW_454,
+            EnhancedCode::POLICY_4_7_0,
+            "Too many authentications at a time: try again later",
+        ),
+    };
+    Reply::new(code, enhanced, text)
+}
+
+const fn sasl_reply(failure: SaslFailure) -> Reply {
+    let text = match failure {
+        SaslFailure::Malformed => {
+            let text = "Response malformed: it is not what the mechanism says";
+            return Reply::new(Code::SYNTAX_501, EnhancedCode::SYNTAX_5_5_2, text);
+        }
+        SaslFailure::Credentials => "Authentication failed: check user, password and mechanism",
+        SaslFailure::AuthorizationIdentity => {
+            "Authorization identity refused: leave it out, or send your user's name"
+        }
+        SaslFailure::Extension => "Extension of SCRAM not known here: leave it out",
+        SaslFailure::ChannelBindingUnsupported => {
+            "Channel binding not possible: take a mechanism or a binding that EHLO offers"
+        }
+        SaslFailure::ChannelBindingMismatch => {
+            "Channel binding is to another connection: somebody may sit between"
+        }
+        SaslFailure::Downgraded => {
+            "Channel binding is offered here, and you were told otherwise: somebody may sit between"
+        }
+    };
+    Reply::new(Code::CREDENTIALS_535, EnhancedCode::CREDENTIALS_5_7_8, text)
 }
 
 /// Connections are told so in their greeting, the rest in answer to MAIL and RCPT.
@@ -422,13 +551,16 @@ const fn local_reply(fault: LocalFault) -> Reply {
 mod tests {
     use super::*;
     use crate::limits::{
-        COMMAND_LINE_BYTES_MAX, DOMAIN_BYTES_MAX, LABEL_BYTES_MAX, LOCAL_PART_BYTES_MAX,
+        AUTH_LINE_BYTES_MAX, COMMAND_LINE_BYTES_MAX, DOMAIN_BYTES_MAX, LABEL_BYTES_MAX,
+        LOCAL_PART_BYTES_MAX,
     };
 
     #[test]
     fn the_texts_name_the_bounds_as_they_are() {
         let too_long = Fault::Line(LineFault::TooLong).reply().text;
         assert!(too_long.contains(&COMMAND_LINE_BYTES_MAX.to_string()));
+        let too_long = Fault::Auth(AuthFault::LineTooLong).reply().text;
+        assert!(too_long.contains(&AUTH_LINE_BYTES_MAX.to_string()));
         assert!(path_text(PathFault::LocalPartTooLong).contains(&LOCAL_PART_BYTES_MAX.to_string()));
         assert!(path_text(PathFault::DomainTooLong).contains(&DOMAIN_BYTES_MAX.to_string()));
         assert!(path_text(PathFault::DomainTooLong).contains(&LABEL_BYTES_MAX.to_string()));
@@ -443,8 +575,17 @@ mod tests {
             Fault::Recipient(PathFault::NonAscii),
             Fault::Sequence(SequenceFault::NoValidRecipient),
             Fault::Policy(PolicyFault::DeclaredTooBig),
-            Fault::Policy(PolicyFault::SenderDenied),
+            Fault::Policy(PolicyFault::AccessDenied),
             Fault::Sequence(SequenceFault::TlsMissing),
+            Fault::Auth(AuthFault::MechanismUnknown),
+            Fault::Auth(AuthFault::TlsNeeded),
+            Fault::Auth(AuthFault::Cancelled),
+            Fault::Auth(AuthFault::LineTooLong),
+            Fault::Auth(AuthFault::Sasl(SaslFailure::Malformed)),
+            Fault::Auth(AuthFault::Sasl(SaslFailure::Credentials)),
+            Fault::Auth(AuthFault::FailuresOfAddress),
+            Fault::Auth(AuthFault::Busy),
+            Fault::Policy(PolicyFault::SenderDenied),
             Fault::Bound(BoundFault::Time),
             Fault::Bound(BoundFault::Throttle(Over::ConnectionsOfNetwork)),
             Fault::Bound(BoundFault::Throttle(Over::MessagesOfUser)),

@@ -13,9 +13,11 @@
 //! - A bare CR stays in the line, where the command parser refuses it as a control character.
 //!
 //! # Bounds
-//! At most [`COMMAND_LINE_BYTES_MAX`] bytes are kept, and none while no line is begun.
+//! At most [`COMMAND_LINE_BYTES_MAX`] bytes are kept, or as many as the caller allows, and none while
+//! no line is begun. A line may hold a password, so whatever memory it leaves is wiped.
 
 use memchr::memchr;
+use zeroize::Zeroize;
 
 use crate::limits::{COMMAND_LINE_BYTES_MAX, COMMAND_LINE_KEPT_BYTES};
 use crate::span::Span;
@@ -58,7 +60,7 @@ pub enum Found {
 /// Why a line is refused before it is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineFault {
-    /// Longer than [`COMMAND_LINE_BYTES_MAX`].
+    /// Longer than it may be.
     TooLong,
     /// Ended in a bare LF, or followed such a line without a CRLF between.
     BareLf,
@@ -67,27 +69,32 @@ pub enum LineFault {
 impl LineAssembler {
     /// Goes on to the next end of a line in `input`.
     pub fn next_line(&mut self, input: &[u8]) -> Scan {
+        self.next_line_within(input, COMMAND_LINE_BYTES_MAX)
+    }
+
+    /// The same for a line that may have other `bytes_max` than a command, with its CRLF.
+    pub fn next_line_within(&mut self, input: &[u8], bytes_max: usize) -> Scan {
         let Some(at) = memchr(b'\n', input) else {
-            self.keep(input);
+            self.keep(input, bytes_max);
             return Scan { consumed: input.len(), found: Found::NeedInput };
         };
         let consumed = at + 1;
         let before_lf = if at > 0 { input.get(at - 1) } else { self.kept.last() };
         let ends_in_crlf = before_lf == Some(&b'\r') || (at == 0 && self.dropped_cr);
-        let overlong = self.overlong || self.kept.len() + consumed > COMMAND_LINE_BYTES_MAX;
+        let overlong = self.overlong || self.kept.len() + consumed > bytes_max;
         let tainted = self.tainted || !ends_in_crlf;
         self.overlong = false;
         self.dropped_cr = false;
         self.tainted = !ends_in_crlf;
         if overlong || tainted {
-            self.kept = Vec::new();
+            self.drop_kept();
             let fault = if overlong { LineFault::TooLong } else { LineFault::BareLf };
             return Scan { consumed, found: Found::Refused(fault) };
         }
         if self.kept.is_empty() {
             return Scan { consumed, found: Found::InInput(Span::new(0, at - 1)) };
         }
-        self.kept.extend_from_slice(&input[..consumed]);
+        self.append(&input[..consumed]);
         self.kept.truncate(self.kept.len() - 2);
         Scan { consumed, found: Found::Kept }
     }
@@ -100,14 +107,15 @@ impl LineAssembler {
 
     /// Takes the buffer of a line that is done with; a large one is freed.
     pub fn give_back(&mut self, mut line: Vec<u8>) {
+        line.zeroize();
         if line.capacity() <= COMMAND_LINE_KEPT_BYTES {
-            line.clear();
             self.kept = line;
         }
     }
 
     /// Forgets a begun line.
     pub fn reset(&mut self) {
+        self.drop_kept();
         *self = Self::default();
     }
 
@@ -116,17 +124,34 @@ impl LineAssembler {
         self.kept.capacity()
     }
 
-    fn keep(&mut self, input: &[u8]) {
+    fn keep(&mut self, input: &[u8], bytes_max: usize) {
         // With its LF the line will have at least one byte more than has come.
-        if self.overlong || self.kept.len() + input.len() >= COMMAND_LINE_BYTES_MAX {
+        if self.overlong || self.kept.len() + input.len() >= bytes_max {
             self.overlong = true;
-            self.kept = Vec::new();
+            self.drop_kept();
             if let Some(&last) = input.last() {
                 self.dropped_cr = last == b'\r';
             }
             return;
         }
+        self.append(input);
+    }
+
+    fn append(&mut self, input: &[u8]) {
+        let needed = self.kept.len() + input.len();
+        if needed > self.kept.capacity() {
+            // The vector would leave a copy behind when it grows.
+            let mut larger = Vec::with_capacity(needed.next_power_of_two());
+            larger.extend_from_slice(&self.kept);
+            self.drop_kept();
+            self.kept = larger;
+        }
         self.kept.extend_from_slice(input);
+    }
+
+    fn drop_kept(&mut self) {
+        self.kept.zeroize();
+        self.kept = Vec::new();
     }
 }
 

@@ -21,10 +21,14 @@ impl Code {
     pub const READY_220: Self = Self(*b"220");
     /// Service closing transmission channel (RFC 5321 §4.2.3).
     pub const CLOSING_221: Self = Self(*b"221");
+    /// Authentication succeeded (RFC 4954 §6).
+    pub const AUTHENTICATED_235: Self = Self(*b"235");
     /// Requested mail action okay, completed (RFC 5321 §4.2.3).
     pub const OK_250: Self = Self(*b"250");
     /// Cannot verify the user, but will take the message (RFC 5321 §3.5.3).
     pub const CANNOT_VERIFY_252: Self = Self(*b"252");
+    /// Challenge of the server (RFC 4954 §4).
+    pub const CHALLENGE_334: Self = Self(*b"334");
     /// Start mail input (RFC 5321 §4.2.3).
     pub const START_CONTENT_354: Self = Self(*b"354");
     /// Service not available, closing; may answer any command (RFC 5321 §3.8).
@@ -35,6 +39,8 @@ impl Code {
     pub const LOCAL_ERROR_451: Self = Self(*b"451");
     /// Insufficient system storage, and too many recipients (RFC 5321 §4.5.3.1.10).
     pub const INSUFFICIENT_452: Self = Self(*b"452");
+    /// Temporary failure of authentication or TLS (RFC 4954 §6, RFC 3207 §4).
+    pub const NOT_NOW_454: Self = Self(*b"454");
     /// Command not recognised or line too long (RFC 5321 §4.2.4, §4.5.3.1.9).
     pub const UNRECOGNISED_500: Self = Self(*b"500");
     /// Syntax error in parameters or arguments (RFC 5321 §4.2.3).
@@ -43,8 +49,14 @@ impl Code {
     pub const NOT_IMPLEMENTED_502: Self = Self(*b"502");
     /// Bad sequence of commands (RFC 5321 §4.1.4).
     pub const SEQUENCE_503: Self = Self(*b"503");
+    /// Mechanism not known (RFC 4954 §4).
+    pub const MECHANISM_504: Self = Self(*b"504");
     /// TLS or authentication is needed first (RFC 3207 §4, RFC 4954 §6).
     pub const NEEDED_530: Self = Self(*b"530");
+    /// Authentication credentials invalid (RFC 4954 §6).
+    pub const CREDENTIALS_535: Self = Self(*b"535");
+    /// Encryption required for the requested mechanism (RFC 4954 §6).
+    pub const ENCRYPTION_538: Self = Self(*b"538");
     /// Mailbox unavailable, for reasons of policy among others (RFC 5321 §4.2.3, §7.9).
     pub const REFUSED_550: Self = Self(*b"550");
     /// Exceeded storage allocation: the message is too big (RFC 1870 §6).

@@ -256,6 +256,8 @@ impl Shard {
             consumed += step.consumed;
             match step.event {
                 Event::Content(_) => {}
+                // No policy of this process offers these yet.
+                Event::Inserted | Event::StartTls | Event::CheckPassword | Event::PeerChanged => {}
                 Event::MessageBegin => self.begin_message(index),
                 Event::MessageEnd => self.end_message(index),
                 Event::MessageAbandoned => self.abandon_content(index),

@@ -5,6 +5,8 @@
 //! - inputs: [`advance`](ServerSession::advance) with what the peer sent,
 //!   [`handle_stored`](ServerSession::handle_stored) and
 //!   [`refuse_content`](ServerSession::refuse_content) with what the spool did,
+//!   [`handle_tls`](ServerSession::handle_tls) and
+//!   [`handle_password`](ServerSession::handle_password) with what was done for it elsewhere,
 //!   [`handle_eof`](ServerSession::handle_eof), [`handle_timeout`](ServerSession::handle_timeout)
 //!   and [`handle_drain`](ServerSession::handle_drain). After each of them call `advance` again,
 //!   with an empty input if there is no other, until it returns [`Event::NeedInput`],
@@ -45,21 +47,24 @@
 //! buffers of at most `REPLY_KEPT_BYTES`, `COMMAND_LINE_KEPT_BYTES` and about
 //! `ENVELOPE_KEPT_BYTES`.
 
+mod authentication;
 mod content;
+mod ending;
 mod envelope;
+mod event;
 mod greeting;
+mod handshake;
 mod offer;
 mod policy;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod xclient;
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::clock::Now;
 use crate::ids::MessageId;
-use crate::limits::SESSION_CLOSE_S;
 use crate::proto::command::{self, Command};
 use crate::proto::data::DataDecoder;
 use crate::proto::enhanced::EnhancedCode;
@@ -68,93 +73,36 @@ use crate::proto::line::{Found, LineAssembler};
 use crate::proto::reply::{self, Code, Reply};
 use crate::span::Span;
 
+use self::authentication::Authentication;
 pub use self::content::ContentFacts;
 use self::envelope::Envelope;
 pub use self::envelope::{EnvelopeView, RecipientView, Recipients};
+pub use self::event::{ContentRefusal, Event, SessionFacts, Step, Stored};
 pub use self::policy::{
     Access, AuthOffer, Conditions, HeaderPolicy, Leniency, Peer, Role, ServerLimits, ServerPolicy,
     Storage, TlsFacts, TlsOffer,
 };
 use self::queue::ReplyQueue;
 
-/// What [`ServerSession::advance`] came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Bytes of the input that are done with, once the event is.
-    pub consumed: usize,
-    /// What the caller does next.
-    pub event: Event,
-}
-
-/// What the caller does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Wait for input; all of this one was taken.
-    NeedInput,
-    /// Open a body in the spool and begin it with
-    /// [`write_received_header`](ServerSession::write_received_header): DATA was accepted. If
-    /// that fails, call [`refuse_content`](ServerSession::refuse_content).
-    MessageBegin,
-    /// Append this range of the input to the body; added dots are already left out.
-    Content(Span),
-    /// Store the message: its data has ended. Take [`envelope`](ServerSession::envelope) and
-    /// [`content_facts`](ServerSession::content_facts) before the next
-    /// [`advance`](ServerSession::advance), and answer with
-    /// [`handle_stored`](ServerSession::handle_stored).
-    MessageEnd,
-    /// Drop the open body: its message will not be accepted.
-    MessageAbandoned,
-    /// No input is looked at until the message that ended is answered, or, if too many replies
-    /// wait, until they are transmitted. [`is_blocked`](ServerSession::is_blocked) tells when to
-    /// go on.
-    Blocked,
-    /// No input is looked at any more, and all that there was is taken. Transmit what is left, and
-    /// close when [`wants_close`](ServerSession::wants_close).
-    Close,
-}
-
-/// What became of a message that ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stored {
-    /// It is durable under this name: `250`.
-    Committed(MessageId),
-    /// The write failed: `451 4.3.0`.
-    Failed,
-    /// There was no room: `452 4.3.1`.
-    Full,
-}
-
-/// Why the spool could not take a piece of content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContentRefusal {
-    /// The write failed: `451 4.3.0`.
-    Failed,
-    /// There is no room: `452 4.3.1`.
-    Full,
-}
-
-/// What is worth telling about a session.
-#[derive(Clone, Copy, Debug)]
-pub struct SessionFacts<'a> {
-    /// The other side.
-    pub peer: Peer,
-    /// The argument of EHLO or HELO: printable ASCII, empty before it came.
-    pub client_name: &'a [u8],
-    /// Whether it was EHLO.
-    pub is_extended: bool,
-    /// Messages whose data has ended, but for those that were refused.
-    pub message_count: u32,
-    /// Errors since the last message.
-    pub error_count: u32,
-    /// What the session is about, as a phrase.
-    pub phase: &'static str,
-}
-
 /// In protocol order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
+    /// TLS is being agreed upon; nothing is looked at.
+    Handshake,
     /// A command is to come.
     Command,
+    /// A command is to come, but only QUIT is obeyed.
+    Denied,
+    /// STARTTLS was obeyed, and its reply cannot go out yet.
+    TlsAccepted,
+    /// A response to a challenge is to come.
+    Exchange,
+    /// The caller checks a password.
+    PasswordCheck,
+    /// The answer to a failed authentication is not due yet.
+    AuthDelay,
+    /// A proxy told of another client, which is not greeted yet.
+    Renewed,
     /// Between 354 and the end of data.
     Content,
     /// The end of data came and is not acted upon yet.
@@ -182,6 +130,17 @@ pub struct ServerSession {
     phase: Phase,
     hello: Hello,
     client_name: Box<[u8]>,
+    /// `hello` and `client_name` were told by XCLIENT.
+    hello_is_vouched_for: bool,
+    /// The name of the user who authenticated.
+    user: Option<Box<[u8]>>,
+    /// It was told by XCLIENT.
+    user_is_vouched_for: bool,
+    /// XCLIENT told of the peer.
+    is_vouched_for: bool,
+    tls: Option<Box<TlsFacts>>,
+    authentication: Option<Box<Authentication>>,
+    auth_failures: u32,
     lines: LineAssembler,
     replies: ReplyQueue,
     envelope: Envelope,
@@ -202,21 +161,48 @@ pub struct ServerSession {
 }
 
 const _: () = assert!(
-    size_of::<ServerSession>() <= 384,
+    size_of::<ServerSession>() <= 416,
     "an idle session costs little more than the kernel's buffers for it"
 );
 
 impl ServerSession {
     /// A session with a peer that just connected; no other of this process has its `serial`. The
-    /// greeting waits to be transmitted.
+    /// greeting waits to be transmitted, or with [`TlsOffer::Implicit`] the handshake to be run.
     pub fn new(policy: Rc<ServerPolicy>, peer: Peer, serial: u64, conditions: &Conditions) -> Self {
-        let mut session = Self {
+        let mut session = Self::silent(policy, peer, serial, conditions);
+        session.welcome(conditions);
+        session
+    }
+
+    /// A session with a peer that just connected and meets a limit: its greeting is that of `fault`,
+    /// whose reply is 421, and it ends. With [`TlsOffer::Implicit`] it ends without a word.
+    pub fn refused(
+        policy: Rc<ServerPolicy>,
+        peer: Peer,
+        serial: u64,
+        conditions: &Conditions,
+        fault: Fault,
+    ) -> Self {
+        let mut session = Self::silent(policy, peer, serial, conditions);
+        session.dismiss(fault);
+        session
+    }
+
+    fn silent(policy: Rc<ServerPolicy>, peer: Peer, serial: u64, conditions: &Conditions) -> Self {
+        Self {
             policy,
             peer,
             serial,
             phase: Phase::Command,
             hello: Hello::None,
             client_name: Box::default(),
+            hello_is_vouched_for: false,
+            user: None,
+            user_is_vouched_for: false,
+            is_vouched_for: false,
+            tls: None,
+            authentication: None,
+            auth_failures: 0,
             lines: LineAssembler::default(),
             replies: ReplyQueue::default(),
             envelope: Envelope::default(),
@@ -230,9 +216,7 @@ impl ServerSession {
             began: conditions.now,
             active: conditions.now,
             content_began: conditions.now,
-        };
-        session.greet(conditions);
-        session
+        }
     }
 
     /// Looks at `input` in place and goes on to the next event. The caller drops the first
@@ -249,7 +233,16 @@ impl ServerSession {
         loop {
             let rest = input.get(consumed..).unwrap_or_default();
             let (used, event) = match self.phase {
-                Phase::Command => self.read_command(conditions, rest),
+                // What is for TLS is never obeyed.
+                Phase::Handshake => (rest.len(), Some(Event::NeedInput)),
+                Phase::Command | Phase::Denied => self.read_command(conditions, rest),
+                Phase::TlsAccepted => self.begin_handshake(rest),
+                Phase::Exchange => self.read_response(conditions, rest),
+                Phase::PasswordCheck | Phase::AuthDelay => (0, Some(Event::Blocked)),
+                Phase::Renewed => {
+                    self.welcome(conditions);
+                    (0, None)
+                }
                 Phase::Content => self.read_content(conditions, rest),
                 Phase::ContentEnded => (0, self.end_content()),
                 Phase::Closing | Phase::Closed => self.ignore(rest),
@@ -283,77 +276,6 @@ impl ServerSession {
         });
     }
 
-    /// The peer closed its side; call it once all that it sent before is consumed. What ended is
-    /// still answered, what did not is given up.
-    pub fn handle_eof(&mut self) {
-        self.input_ended = true;
-        match self.phase {
-            Phase::Command | Phase::Content => self.close(),
-            Phase::ContentEnded | Phase::Closing | Phase::Closed => {}
-        }
-    }
-
-    /// Ends the session if it is time to. The peer reads `421 4.4.2`, and if it does not take
-    /// that either the session ends without a word.
-    pub fn handle_timeout(&mut self, conditions: &Conditions) {
-        let (deadline, _) = self.poll_timeout();
-        if conditions.now < deadline {
-            return;
-        }
-        match self.phase {
-            Phase::Command | Phase::Content | Phase::ContentEnded => {
-                self.active = conditions.now;
-                self.refuse(Fault::Bound(BoundFault::Time));
-            }
-            Phase::Closing | Phase::Closed => {
-                self.phase = Phase::Closed;
-                self.replies.discard();
-            }
-        }
-    }
-
-    /// The server is about to stop: a session outside of a transaction ends with `421 4.3.2`; one
-    /// within ends at its next MAIL, if [`Conditions::draining`] still holds then.
-    pub fn handle_drain(&mut self, conditions: &Conditions) {
-        match self.phase {
-            Phase::Command if !self.envelope_is_open() => {
-                self.active = conditions.now;
-                self.refuse(Fault::Local(LocalFault::Draining));
-            }
-            Phase::Command
-            | Phase::Content
-            | Phase::ContentEnded
-            | Phase::Closing
-            | Phase::Closed => {}
-        }
-    }
-
-    /// When to call [`handle_timeout`](Self::handle_timeout), and what is waited for until then.
-    #[must_use]
-    pub fn poll_timeout(&self) -> (Now, &'static str) {
-        let limits = &self.policy.limits;
-        let session = (self.began + limits.session_time, "the end of the session");
-        let sooner = |one: (Now, &'static str), other: (Now, &'static str)| {
-            if other.0 < one.0 { other } else { one }
-        };
-        match self.phase {
-            // What the peer waits for is no reason to cut it off.
-            Phase::Command | Phase::ContentEnded if self.replies.is_held() => session,
-            Phase::Command | Phase::ContentEnded => {
-                sooner(session, (self.active + limits.idle_time, "a command"))
-            }
-            Phase::Content => {
-                let piece = (self.active + limits.idle_time, "a piece of content");
-                let end = (self.content_began + limits.content_time, "the end of the content");
-                sooner(session, sooner(piece, end))
-            }
-            Phase::Closing | Phase::Closed => {
-                let close_time = Duration::from_secs(SESSION_CLOSE_S);
-                (self.active + close_time, "the peer to take the last reply")
-            }
-        }
-    }
-
     /// Appends the replies that may go out now to `out`; whether there were any.
     pub fn transmit(&mut self, out: &mut Vec<u8>) -> bool {
         self.replies.transmit(out)
@@ -363,20 +285,24 @@ impl ServerSession {
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         match self.phase {
-            Phase::Command => self.replies.is_full(),
-            Phase::ContentEnded => self.replies.is_held(),
-            Phase::Content | Phase::Closing | Phase::Closed => false,
+            Phase::Command | Phase::Denied | Phase::Exchange => self.replies.is_full(),
+            Phase::TlsAccepted | Phase::ContentEnded => self.replies.is_held(),
+            Phase::PasswordCheck | Phase::AuthDelay => true,
+            Phase::Handshake | Phase::Renewed | Phase::Content | Phase::Closing | Phase::Closed => {
+                false
+            }
         }
     }
 
-    /// Whether nothing is left to be said and the connection shall be closed.
-    #[must_use]
-    pub fn wants_close(&self) -> bool {
-        match self.phase {
-            Phase::Closing => self.replies.is_empty() && !self.replies.is_held(),
-            Phase::Closed => true,
-            Phase::Command | Phase::Content | Phase::ContentEnded => false,
-        }
+    /// What is to be appended to the body at [`Event::Inserted`].
+    #[expect(clippy::unused_self, reason = "nothing is inserted yet")]
+    pub const fn inserted(&self) -> &[u8] {
+        &[]
+    }
+
+    /// The other side.
+    pub const fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// What is worth telling about the session.
@@ -388,6 +314,10 @@ impl ServerSession {
             message_count: self.message_count,
             error_count: self.error_count,
             phase: match self.phase {
+                Phase::Handshake | Phase::TlsAccepted => "agreeing upon TLS",
+                Phase::Denied => "waiting for a refused client to leave",
+                Phase::Exchange | Phase::PasswordCheck | Phase::AuthDelay => "authenticating",
+                Phase::Renewed => "taking a client from a proxy",
                 Phase::Command if self.envelope_is_open() => "receiving an envelope",
                 Phase::Command => "between transactions",
                 Phase::Content => "receiving content",
@@ -401,6 +331,9 @@ impl ServerSession {
     #[cfg(test)]
     fn heap_bytes(&self) -> usize {
         self.client_name.len()
+            + self.user.as_ref().map_or(0, |name| name.len())
+            + self.tls.as_ref().map_or(0, |_| size_of::<TlsFacts>())
+            + self.authentication.as_ref().map_or(0, |_| size_of::<Authentication>())
             + self.lines.heap_bytes()
             + self.replies.heap_bytes()
             + self.envelope.heap_bytes()
@@ -431,6 +364,9 @@ impl ServerSession {
 
     fn execute(&mut self, conditions: &Conditions, line: &[u8]) -> Option<Event> {
         self.active = conditions.now;
+        if self.phase == Phase::Denied {
+            return self.execute_denied(line);
+        }
         let done = match command::parse(line, &self.grammar()) {
             Err(fault) => {
                 self.envelope.note_refusal(fault);
@@ -449,17 +385,43 @@ impl ServerSession {
             Ok(Command::Help) => self.help(),
             Ok(Command::Noop) => self.reply(OK),
             Ok(Command::Quit) => self.quit(),
-            Ok(
-                Command::StartTls
-                | Command::Auth { .. }
-                | Command::Bdat { .. }
-                | Command::Xclient(_),
-            ) => Err(SyntaxFault::NotImplemented.into()),
+            Ok(Command::StartTls) => self.start_tls(),
+            Ok(Command::Auth { mechanism, initial }) => {
+                return self.auth(conditions, line, mechanism, initial);
+            }
+            Ok(Command::Xclient(attributes)) => match self.xclient(attributes.of(line)) {
+                Ok(event) => return event,
+                Err(fault) => Err(fault),
+            },
+            Ok(Command::Bdat { .. }) => Err(SyntaxFault::NotImplemented.into()),
         };
         if let Err(fault) = done {
             self.refuse(fault);
         }
         None
+    }
+
+    /// Whether the client's mail is taken for every domain: because of its address, its user, or
+    /// its certificate, unless that is of a proxy.
+    pub(super) fn is_trusted(&self) -> bool {
+        let Access { relay_from, relay_certificates, .. } = &self.policy.access;
+        let certified =
+            |name: &str| relay_certificates.iter().any(|listed| listed.eq_ignore_ascii_case(name));
+        self.user.is_some()
+            || relay_from.iter().any(|network| network.contains(self.peer.address))
+            || (!self.is_vouched_for
+                && self
+                    .tls
+                    .as_ref()
+                    .is_some_and(|tls| tls.client_names.iter().any(|name| certified(name))))
+    }
+
+    /// Forgets what a client said, but for what it did wrong.
+    fn forget_client(&mut self) {
+        self.lines.reset();
+        self.hello = Hello::None;
+        self.client_name = Box::default();
+        self.user = None;
     }
 
     /// Writes the reply to a command that went well.
@@ -482,15 +444,6 @@ impl ServerSession {
         // RFC 5321 §3.8: 421 tells that the channel closes.
         if reply.code == Code::UNAVAILABLE_421 {
             self.close();
-        }
-    }
-
-    fn close(&mut self) {
-        self.phase = Phase::Closing;
-        self.lines.reset();
-        // That of a message that just ended is still to be taken by the caller.
-        if !self.envelope_ended {
-            self.envelope.reset();
         }
     }
 

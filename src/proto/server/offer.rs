@@ -7,7 +7,7 @@ use crate::clock::WallTime;
 use crate::limits::{ADVERTISED_COUNT_MAX, PARAMETER_TIME_S_MAX};
 use crate::proto::command::Grammar;
 use crate::proto::ext::{Extension, Offer};
-use crate::proto::server::{Conditions, Hello, ServerSession, TlsFacts, TlsOffer};
+use crate::proto::server::{Conditions, Hello, ServerSession, TlsOffer};
 
 /// What XCLIENT takes (Postfix's XCLIENT_README).
 const XCLIENT_ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
@@ -118,37 +118,5 @@ impl ServerSession {
             // RFC 6710 §3: no policy has a name here.
             | Extension::MtPriority => Ok(()),
         };
-    }
-}
-
-/// What the parts of the session that know TLS and authentication say.
-impl ServerSession {
-    /// What the handshake of TLS came to, if the connection is protected.
-    #[expect(clippy::unused_self, reason = "no session has TLS yet")]
-    pub(super) const fn tls_facts(&self) -> Option<&TlsFacts> {
-        None
-    }
-
-    /// The name of the user who authenticated.
-    #[expect(clippy::unused_self, reason = "no session authenticates yet")]
-    pub(super) const fn user(&self) -> Option<&[u8]> {
-        None
-    }
-
-    /// Whether the client's mail is taken for every domain.
-    pub(super) fn is_trusted(&self) -> bool {
-        self.user().is_some()
-            || self.policy.access.relay_from.iter().any(|one| one.contains(self.peer.address))
-    }
-
-    /// The mechanisms that AUTH takes at the moment.
-    #[expect(clippy::unused_self, reason = "no session authenticates yet")]
-    pub(super) fn auth_keywords(&self) -> impl Iterator<Item = &'static str> {
-        std::iter::empty()
-    }
-
-    /// Whether the client may say on whose behalf it speaks.
-    pub(super) fn may_xclient(&self) -> bool {
-        self.policy.access.xclient_from.iter().any(|one| one.contains(self.peer.address))
     }
 }

@@ -110,6 +110,14 @@ pub struct Access {
     pub xclient_from: Vec<Network>,
 }
 
+impl Access {
+    /// Whether a client at `address` may connect.
+    pub(super) fn admits(&self, address: IpAddr) -> bool {
+        let has = |networks: &[Network]| networks.iter().any(|one| one.contains(address));
+        !has(&self.deny_from) && (self.allow_from.is_empty() || has(&self.allow_from))
+    }
+}
+
 /// Which faults of clients are overlooked. None of them lets two servers read one stream of bytes
 /// in two ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

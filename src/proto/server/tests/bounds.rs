@@ -32,7 +32,7 @@ fn converse(session: &mut ServerSession, conditions: &Conditions, input: &[u8]) 
             Event::NeedInput => break,
             Event::MessageEnd => session.handle_stored(conditions, Stored::Committed(MessageId(1))),
             Event::MessageBegin | Event::Content(_) | Event::MessageAbandoned => {}
-            Event::Blocked | Event::Close => panic!("{:?}", step.event),
+            _ => panic!("{:?}", step.event),
         }
     }
     let mut out = Vec::new();

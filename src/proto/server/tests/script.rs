@@ -189,9 +189,7 @@ impl Driver {
                 Event::Blocked => {
                     assert!(self.session.is_blocked());
                     self.session.transmit(&mut self.out);
-                    if self.session.is_blocked() {
-                        self.finish_commit();
-                    }
+                    self.unblock();
                     assert!(!self.session.is_blocked(), "nothing unblocks it");
                 }
                 Event::Close => {
@@ -199,17 +197,47 @@ impl Driver {
                     break;
                 }
                 Event::MessageEnd if self.commit == Commit::AtOnce => self.finish_commit(),
+                Event::CheckPassword if self.commit == Commit::AtOnce => self.finish_check(),
+                Event::StartTls => {
+                    self.session.transmit(&mut self.out);
+                    assert!(self.session.tls_is_wanted());
+                    assert!(rest.is_empty(), "input from before the handshake is left");
+                }
                 Event::MessageBegin
                 | Event::Content(_)
+                | Event::Inserted
                 | Event::MessageEnd
-                | Event::MessageAbandoned => {}
+                | Event::MessageAbandoned
+                | Event::CheckPassword
+                | Event::PeerChanged => {}
             }
         }
         self.session.transmit(&mut self.out);
     }
 
+    /// Does what the session waits for.
+    fn unblock(&mut self) {
+        if self.session.is_blocked() {
+            self.finish_check();
+        }
+        if self.session.is_blocked() {
+            self.finish_commit();
+        }
+        if self.session.is_blocked() {
+            self.conditions.now = self.session.poll_timeout().0;
+            self.session.handle_timeout(&self.conditions);
+        }
+    }
+
+    fn finish_check(&mut self) {
+        if let Some(check) = self.session.take_password_check() {
+            self.session.handle_password(&self.conditions, check.run());
+        }
+    }
+
     /// Writes an event down: `begin`, `end` with the envelope and the content, `abandoned`,
-    /// `close`. How the content was cut is not written down.
+    /// `starttls`, `password`, `peer` with its address and port, `close`. How the content was cut
+    /// is not written down.
     fn note(&mut self, event: Event, input: &[u8], consumed: usize) {
         match event {
             Event::NeedInput | Event::Blocked => assert!(!self.closed),
@@ -224,6 +252,16 @@ impl Driver {
                 assert!(!span.is_empty());
                 assert!(span.end() <= consumed);
                 self.body.as_mut().expect("a body").extend_from_slice(span.of(input));
+            }
+            Event::Inserted => {
+                let body = self.body.as_mut().expect("a body");
+                body.extend_from_slice(self.session.inserted());
+            }
+            Event::StartTls => self.events.push("starttls".into()),
+            Event::CheckPassword => self.events.push("password".into()),
+            Event::PeerChanged => {
+                let Peer { address, port } = self.session.peer();
+                self.events.push(format!("peer {address} {port}"));
             }
             Event::MessageEnd => {
                 let body = self.body.take().expect("a body");
