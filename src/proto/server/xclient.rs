@@ -77,9 +77,6 @@ impl ServerSession {
         let address = address.unwrap_or(self.peer.address);
         let is_other = address != self.peer.address;
         self.peer.address = address;
-        if self.hello == Hello::Ehlo {
-            self.offer = self.decide_offer();
-        }
         Ok(is_other.then_some(Event::PeerChanged))
     }
 }
