@@ -177,6 +177,22 @@ pub const ACCEPT_RETRY_MS: u64 = 200;
 /// Clients over the bound of a listener that are told so at a time.
 pub const REFUSED_CONNECTIONS_MAX: usize = 128;
 
+/// Bytes that wait to be sent to one client while a send is under way, from which on it is not read
+/// from: what TLS says by itself, such as answers to new keys.
+pub const OUTPUT_BYTES_MAX: usize = 16_384;
+
+/// Handshake steps of one turn. A step costs up to a millisecond (a signature with RSA of 2,048
+/// bits; a quarter of that with ECDSA), and that times this is how long the other sessions of a
+/// shard wait for a storm of handshakes.
+pub const HANDSHAKES_PER_TURN_MAX: usize = 4;
+
+/// Passwords that one shard has checked at a time, each on a thread of its own. A check takes the
+/// memory of the user's string: 19 MiB with what `ringpost password` makes.
+pub const PASSWORD_CHECKS_MAX: usize = 2;
+
+/// Passwords that wait for their check; the last of them waits for some seconds.
+pub const PASSWORD_CHECKS_WAITING_MAX: usize = 256;
+
 /// Longest PROXY header that is taken. Those that name a client have 52 bytes at most; what proxies
 /// add about TLS and networks of their own takes some hundred more.
 pub const PROXY_HEADER_BYTES_MAX: usize = 4_096;
@@ -198,9 +214,6 @@ pub const TLS_PLAINTEXT_BYTES_MAX: usize = 1 << 14;
 /// Messages from other threads that wait for one shard.
 pub const MESH_MESSAGES_MAX: usize = 16;
 
-/// Handshake of TLS, from the first byte to the last. Two round trips take far less, even over a
-/// satellite, and in a storm of handshakes each waits for its turn.
-pub const TLS_HANDSHAKE_S: u64 = 60;
 // Throttles.
 
 /// Counts that are kept at a time, for all shards together, in 8 bytes each. All the clients that a
@@ -216,6 +229,9 @@ pub const THROTTLE_NETWORK_IPV4_BITS: u8 = 24;
 /// Network of an IPv6 client: what one link, and so the poorest subscriber, has for itself
 /// (RFC 4291 §2.5.4).
 pub const THROTTLE_NETWORK_IPV6_BITS: u8 = 64;
+/// Handshake of TLS, from the first byte to the last. Two round trips take far less, even over a
+/// satellite, and in a storm of handshakes each waits for its turn.
+pub const TLS_HANDSHAKE_S: u64 = 60;
 
 // Authentication.
 

@@ -7,6 +7,8 @@
 pub mod command;
 pub mod data;
 pub mod line;
+pub mod proxy;
+pub mod sasl;
 pub mod session;
 
 mod pieces;

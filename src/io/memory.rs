@@ -1,8 +1,8 @@
 //! How much memory the process uses, and how much it may.
 //!
 //! What it uses is its resident set: pages that the allocator keeps for later count as well, since
-//! nobody else can have them, and so do the pages of the program itself, as in `ps` and `top`.
-//! Buffers of the kernel for the process's sockets do not; they come out of what the ceiling leaves.
+//! nobody else can have them, and so do the pages of the program itself, as in `ps` and `top`. The
+//! kernel's buffers for the process's sockets do not; they come out of what the ceiling leaves.
 //!
 //! # Guarantees
 //! [`MemoryWatch`] says that memory is short from [`MEMORY_SHORT_PERCENT`] of the ceiling on, and

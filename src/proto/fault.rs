@@ -76,7 +76,7 @@ pub enum SyntaxFault {
 pub enum SequenceFault {
     /// MAIL before EHLO or HELO.
     HelloMissing,
-    /// MAIL or AUTH before STARTTLS, where that is required.
+    /// A command that needs TLS before STARTTLS, where that is required.
     TlsMissing,
     /// MAIL before AUTH, where that is required.
     AuthMissing,
@@ -155,6 +155,10 @@ pub enum BoundFault {
     Time,
     /// More of something in a minute, or at a time, than there may be.
     Throttle(Over),
+    /// As many connections as the listener may have.
+    ListenerConnections,
+    /// As many connections as the process may have.
+    ProcessConnections,
 }
 
 /// See [`Fault::Content`].
@@ -377,7 +381,42 @@ const fn bound_reply(fault: BoundFault) -> Reply {
             "Session took too long: closing, connect again",
         ),
         BoundFault::Throttle(over) => throttle_reply(over),
+        BoundFault::ListenerConnections => Reply::new(
+            Code::UNAVAILABLE_421,
+            EnhancedCode::NOT_ACCEPTING_4_3_2,
+            "Too many connections to this port: try again later",
+        ),
+        BoundFault::ProcessConnections => Reply::new(
+            Code::UNAVAILABLE_421,
+            EnhancedCode::NOT_ACCEPTING_4_3_2,
+            "Too many connections to this server: try again later",
+        ),
     }
+}
+
+/// Connections are told so in their greeting, the rest in answer to MAIL and RCPT.
+const fn throttle_reply(over: Over) -> Reply {
+    let (code, text) = match over {
+        Over::ConnectionsOfAddress => {
+            (Code::UNAVAILABLE_421, "Too many connections from your address: close some first")
+        }
+        Over::ConnectionsOfNetwork => {
+            (Code::UNAVAILABLE_421, "Too many connections from your network: close some first")
+        }
+        Over::MessagesOfAddress => {
+            (Code::BUSY_450, "Too many messages from your address in a minute: try again later")
+        }
+        Over::MessagesOfUser => {
+            (Code::BUSY_450, "Too many messages from your user in a minute: try again later")
+        }
+        Over::RecipientsOfAddress => {
+            (Code::INSUFFICIENT_452, "Too many recipients from your address in a minute: try later")
+        }
+        Over::RecipientsOfUser => {
+            (Code::INSUFFICIENT_452, "Too many recipients from your user in a minute: try later")
+        }
+    };
+    Reply::new(code, EnhancedCode::POLICY_4_7_0, text)
 }
 
 /// RFC 4954 §4 and §6.
@@ -446,31 +485,6 @@ const fn sasl_reply(failure: SaslFailure) -> Reply {
         }
     };
     Reply::new(Code::CREDENTIALS_535, EnhancedCode::CREDENTIALS_5_7_8, text)
-}
-
-/// Connections are told so in their greeting, the rest in answer to MAIL and RCPT.
-const fn throttle_reply(over: Over) -> Reply {
-    let (code, text) = match over {
-        Over::ConnectionsOfAddress => {
-            (Code::UNAVAILABLE_421, "Too many connections from your address: close some first")
-        }
-        Over::ConnectionsOfNetwork => {
-            (Code::UNAVAILABLE_421, "Too many connections from your network: close some first")
-        }
-        Over::MessagesOfAddress => {
-            (Code::BUSY_450, "Too many messages from your address in a minute: try again later")
-        }
-        Over::MessagesOfUser => {
-            (Code::BUSY_450, "Too many messages from your user in a minute: try again later")
-        }
-        Over::RecipientsOfAddress => {
-            (Code::INSUFFICIENT_452, "Too many recipients from your address in a minute: try later")
-        }
-        Over::RecipientsOfUser => {
-            (Code::INSUFFICIENT_452, "Too many recipients from your user in a minute: try later")
-        }
-    };
-    Reply::new(code, EnhancedCode::POLICY_4_7_0, text)
 }
 
 const fn content_reply(fault: ContentFault) -> Reply {
@@ -567,6 +581,8 @@ mod tests {
             Fault::Bound(BoundFault::Throttle(Over::MessagesOfUser)),
             Fault::Bound(BoundFault::Throttle(Over::RecipientsOfAddress)),
             Fault::Local(LocalFault::MemoryShort),
+            Fault::Bound(BoundFault::ListenerConnections),
+            Fault::Bound(BoundFault::ProcessConnections),
             Fault::Content(ContentFault::TooManyHops),
             Fault::Local(LocalFault::StorageFull),
         ];

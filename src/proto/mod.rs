@@ -55,6 +55,8 @@
 //! | 5929 | `tls-server-end-point` (§4) | `io::tls` | yes; `tls-unique` is not offered |
 //! | 6152 | 8BITMIME | `parameters`, `server`, `client` | yes; nothing is converted to 7 bits |
 //! | 6409 | submission: leave for a sender (§6.1) | `server` | partial |
+//! | 5929 | `tls-server-end-point` (§4) | `sasl`, `io::tls` | yes; not `tls-unique` |
+//! | 6152 | 8BITMIME | `command`, `server`, `client` | yes; nothing is converted to 7 bits |
 //! | 6522 | multipart/report | `dsn` | yes |
 //! | 6531 | SMTPUTF8 | `path`, `idn`, `parameters`, `server`, `route` | yes |
 //! | 6532 | messages in UTF-8 (§3.7: `message/global`) | `dsn` | partial: written, not read |
@@ -70,8 +72,12 @@
 //! | 8689 | REQUIRETLS (§2, §5) | `server`, `shard::reports` | partial: no header field |
 //! | 9266 | channel binding `tls-exporter` | `sasl` | yes |
 //! | 8446 | TLS 1.3 | `io::tls` | yes; by rustls, without early data |
+//! | 8689 | REQUIRETLS (§2, §5) | `message`, `shard::reports` (notices ask for it) | partial |
 //! | 9266 | `tls-exporter` | `io::tls` | yes |
 //! | 9422 | LIMITS | `server` | yes |
+//! | 8689 | REQUIRETLS (§2, §5) | `message`, `shard::reports` (notices ask for it) | partial |
+//! | 9266 | channel binding `tls-exporter` | `sasl`, `io::tls` | yes |
+//! | 8446 | TLS 1.3 | `io::tls` | yes; by rustls, without early data |
 //! | 9525 | names in certificates: wildcards (§6.3) | `io::tls` | partial: for the choice by SNI |
 
 #![forbid(unsafe_code)]

@@ -5,6 +5,8 @@
 //! waits.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::io::ring::Waker;
@@ -19,6 +21,41 @@ pub enum ToShard {
     Stop,
     /// Go on with these settings.
     Reload(Box<Reload>),
+}
+
+/// What all shards of the process share, besides the counts of its policies: one of these, cloned
+/// for each shard.
+#[derive(Clone, Debug, Default)]
+pub struct Shared {
+    connections: Arc<AtomicUsize>,
+    memory_is_short: Arc<AtomicBool>,
+}
+
+impl Shared {
+    /// With no connections yet. Others set `memory_is_short` when it is.
+    pub fn new(memory_is_short: Arc<AtomicBool>) -> Self {
+        Self { connections: Arc::default(), memory_is_short }
+    }
+
+    /// Counts one more connection from a client, unless there are `connections_max`.
+    pub(super) fn enter(&self, connections_max: usize) -> bool {
+        // Relaxed: only the number matters, and nothing is read by it.
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        let is_room = before < connections_max;
+        if !is_room {
+            self.leave();
+        }
+        is_room
+    }
+
+    /// Counts one less.
+    pub(super) fn leave(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn memory_is_short(&self) -> bool {
+        self.memory_is_short.load(Ordering::Relaxed)
+    }
 }
 
 /// The end that other threads hold.

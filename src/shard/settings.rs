@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use crate::ids::ShardId;
 use crate::io::dns::ResolverSettings;
+use crate::io::tls::ServerTls;
+use crate::network::Network;
 use crate::proto::client::ClientSettings;
 use crate::proto::server::ServerPolicy;
 use crate::queue::QueueSettings;
 use crate::route::RouteTable;
+
+use super::mesh::Shared;
 
 /// Settings of one shard.
 #[derive(Debug)]
@@ -43,6 +47,10 @@ pub struct ShardSettings {
     pub grace: Duration,
     /// Where its random choices start from.
     pub seed: u64,
+    /// What it shares with all other shards.
+    pub shared: Shared,
+    /// Connections from clients at a time, of all shards together.
+    pub connections_max: usize,
 }
 
 /// One listener of a shard.
@@ -59,6 +67,10 @@ pub struct ListenerSettings {
 pub struct ListenerReload {
     /// What its sessions are offered and allowed.
     pub policy: ServerPolicy,
+    /// What protects its sessions, where `policy.tls` offers that.
+    pub tls: Option<ServerTls>,
+    /// Proxies, whose connections begin with a header of the PROXY protocol.
+    pub proxy_from: Vec<Network>,
     /// Connections at a time.
     pub connections_max: usize,
 }
@@ -70,4 +82,6 @@ pub struct Reload {
     pub routes: RouteTable,
     /// In the order of [`ShardSettings::listeners`].
     pub listeners: Vec<ListenerReload>,
+    /// As [`ShardSettings::connections_max`].
+    pub connections_max: usize,
 }

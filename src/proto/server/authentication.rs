@@ -68,6 +68,11 @@ impl ServerSession {
         }
     }
 
+    /// Authentications of this session that failed.
+    pub const fn auth_failures(&self) -> u32 {
+        self.auth_failures
+    }
+
     /// The name of the user who authenticated.
     pub fn user(&self) -> Option<&[u8]> {
         self.user.as_deref()
