@@ -311,12 +311,6 @@ impl ServerSession {
     }
 }
 
-impl From<AuthFault> for Fault {
-    fn from(fault: AuthFault) -> Self {
-        Self::Auth(fault)
-    }
-}
-
 const AUTHENTICATED: Reply = Reply::new(
     Code::AUTHENTICATED_235,
     EnhancedCode::AUTHENTICATED_2_7_0,

@@ -174,8 +174,8 @@ impl ServerSession {
         session
     }
 
-    /// A session with a peer that just connected and meets a limit: its greeting is that of `fault`,
-    /// whose reply is 421, and it ends. With [`TlsOffer::Implicit`] it ends without a word.
+    /// A session with a peer that just connected and meets a limit: its greeting is that of
+    /// `fault`, whose reply is 421, and it ends; with [`TlsOffer::Implicit`] without a word.
     pub fn refused(
         policy: Rc<ServerPolicy>,
         peer: Peer,

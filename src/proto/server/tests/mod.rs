@@ -1,7 +1,9 @@
 //! The session against transcripts, at every cut, and at the ends of its bounds.
 
+mod authentication;
 mod bounds;
 mod identity;
+mod parties;
 mod patience;
 mod random;
 mod script;

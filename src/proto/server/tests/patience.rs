@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::script::{Script, conditions, converse, peer, tls_facts};
+use super::parties::{conditions, converse, peer, tls_facts};
+use super::script::Script;
 use crate::limits::{
     ENVELOPE_BYTES_MAX, RECIPIENTS_MAX, SESSION_CLOSE_S, SESSION_ERRORS_MAX, SESSION_IDLE_S,
     SESSION_S, TLS_HANDSHAKE_S,
