@@ -5,7 +5,7 @@ use crate::proto::enhanced::EnhancedCode;
 use crate::proto::reply::{Code, Reply};
 use crate::proto::sasl::SaslFailure;
 
-/// See [`Fault::Auth`](super::Fault::Auth).
+/// See [`Fault::Auth`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthFault {
     /// No mechanism that is offered.

@@ -86,6 +86,13 @@ fn a_handshake_after_starttls_is_not_waited_for_either() {
     assert_eq!(lifetime_s(session, b"\x16", 7), TLS_HANDSHAKE_S);
 }
 
+#[test]
+fn a_refused_client_gains_no_time_by_talking() {
+    let at = conditions(0);
+    let denied = session("O: deny_from=0.0.0.0/0", &at);
+    assert_eq!(lifetime_s(denied, b"NOOP\r\nbare\n", 7), SESSION_CLOSE_S);
+}
+
 /// Whole commands, each just in time, and messages without end: only the session's time bounds
 /// them, and the errors that they make.
 #[test]
