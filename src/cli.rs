@@ -39,6 +39,9 @@ pub enum Command {
         /// Configuration file; without it the embedded default is printed
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Print the stored passwords too, so that the print can be used as a configuration
+        #[arg(long)]
+        with_passwords: bool,
     },
     /// Read a password from standard input and print the string for password in [[user]]
     Password {
@@ -101,7 +104,7 @@ mod tests {
         };
         assert_eq!(serve.expect("good"), expected);
         let check = parse("ringpost check").expect("good");
-        assert_eq!(check, Command::Check { config: None });
+        assert_eq!(check, Command::Check { config: None, with_passwords: false });
         let password = parse("ringpost password --scram").expect("good");
         assert_eq!(password, Command::Password { scram: true });
         for line in ["ringpost", "ringpost serve --confg a", "ringpost serve --route http://a"] {

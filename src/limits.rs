@@ -53,6 +53,10 @@ pub const MEMORY_EASED_PERCENT: u64 = 80;
 /// interface send 125 MB, of which content is written out and not kept.
 pub const MEMORY_LOOK_MS: u64 = 100;
 
+/// Block that is asked for so that the allocator looks what it can give back. One of 64 KiB does not
+/// make it look, and one of 1 MiB does.
+pub const MEMORY_ASKED_BYTES: usize = 1 << 20;
+
 /// Log lines that wait for standard error. What comes on top is dropped and counted: a shard never
 /// waits for a log.
 pub const LOG_LINE_COUNT_MAX: usize = 16_384;

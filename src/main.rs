@@ -7,17 +7,20 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 
 use ringpost::admin::{Admin, Monitored, ShardView, Signal};
 use ringpost::cli::{Cli, Command, SpoolCommand, ready_line};
-use ringpost::config::{Config, Destination, HostFacts};
+use ringpost::config::{Config, Destination, HostFacts, Passwords};
 use ringpost::counters::PublishedCounters;
+use ringpost::io::memory::{MemorySource, MemoryWatch};
 use ringpost::io::time;
-use ringpost::serve::{ServeError, Shards};
+use ringpost::limits::MEMORY_LOOK_MS;
+use ringpost::serve::{Reception, ServeError, Shards};
 use ringpost::spool_tool::{self, Report};
 use ringpost::{host_check, log, password_tool};
 
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
         Command::Serve { config, route, log } => {
             serve(config.as_deref(), route.as_ref(), log.as_deref())
         }
-        Command::Check { config } => check(config.as_deref()),
+        Command::Check { config, with_passwords } => check(config.as_deref(), with_passwords),
         Command::Password { scram } => password(scram),
         Command::Spool { command: SpoolCommand::Verify { directory } } => {
             report_spool(&directory, Report::Verify)
@@ -70,12 +73,21 @@ fn refuse(lines: impl IntoIterator<Item = impl std::fmt::Display>) -> ExitCode {
     ExitCode::from(UNUSABLE)
 }
 
-fn check(path: Option<&Path>) -> ExitCode {
+fn check(path: Option<&Path>, with_passwords: bool) -> ExitCode {
     let config = match Config::load(path, &HostFacts::probe()) {
         Ok(config) => config,
         Err(error) => return refuse(error.to_string().lines()),
     };
-    match config.to_toml() {
+    let offers = match Reception::new().and_then(|reception| Ok(reception.offers(&config)?)) {
+        Ok(offers) => offers,
+        Err(error) => return refuse([error]),
+    };
+    for warning in offers.warnings {
+        // With standard error closed there is nobody left to tell.
+        let _ = writeln!(io::stderr(), "ringpost: warning: {warning}");
+    }
+    let passwords = if with_passwords { Passwords::Shown } else { Passwords::Hidden };
+    match config.to_toml(passwords) {
         Ok(text) => match io::stdout().write_all(text.as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
@@ -110,6 +122,16 @@ fn serve(path: Option<&Path>, route: Option<&Destination>, level: Option<&str>) 
         Ok(host) => host,
         Err(complaints) => return refuse(complaints),
     };
+    let reception = match Reception::new() {
+        Ok(reception) => reception,
+        Err(error) => return fail(&error),
+    };
+    // A file that cannot be used makes the configuration one that will not do.
+    let offers = match reception.offers(&config) {
+        Ok(offers) => offers,
+        Err(error) => return refuse([error]),
+    };
+    warn(&offers.warnings);
     let cpus = config.shards.cpus.as_slice();
     let shards: Vec<_> = cpus
         .iter()
@@ -127,30 +149,20 @@ fn serve(path: Option<&Path>, route: Option<&Destination>, level: Option<&str>) 
         Ok(admin) => admin,
         Err(complaint) => return refuse([complaint]),
     };
-    if !config.admin.address.ip().is_loopback() {
-        tracing::warn!(
-            address = %admin.address(),
-            "the admin server has no password and can be reached from outside this host"
-        );
-    }
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        hostname = %config.hostname,
-        cpus = %config.shards.cpus,
-        spool = %config.spool.path.display(),
-        "starting"
-    );
+    say_start(&config, admin.address());
     let published: Vec<_> = shards.into_iter().map(|shard| shard.counters).collect();
     // A shard that ends by itself takes the others with it, in good order.
     let ended = move || {
         // If nobody listens any more the process is ending already.
         let _ = signal_sender.send(Signal::Stop);
     };
-    let shards = match Shards::start(&config, &host.listener_addresses, &published, ended) {
+    let addresses = &host.listener_addresses;
+    let shards = Shards::start(&config, reception, offers.listeners, addresses, &published, ended);
+    let shards = match shards {
         Ok(shards) => shards,
         Err(error) => return fail(&error),
     };
-    say_ready(&host.listener_addresses, admin.address());
+    say_ready(addresses, admin.address());
     wait(&signals, path, route, config, &shards);
     tracing::info!("stopping");
     let stopped = shards.stop();
@@ -161,6 +173,28 @@ fn serve(path: Option<&Path>, route: Option<&Destination>, level: Option<&str>) 
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+fn say_start(config: &Config, admin: SocketAddr) {
+    if !config.admin.address.ip().is_loopback() {
+        tracing::warn!(
+            address = %admin,
+            "the admin server has no password and can be reached from outside this host"
+        );
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        hostname = %config.hostname,
+        cpus = %config.shards.cpus,
+        spool = %config.spool.path.display(),
+        "starting"
+    );
 }
 
 /// The line that tells whoever started the server that it can be used.
@@ -176,7 +210,8 @@ fn fail(error: &ServeError) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Returns when the process is told to stop.
+/// Returns when the process is told to stop. Until then it reloads the configuration when it is
+/// told to, and looks after the memory.
 fn wait(
     signals: &mpsc::Receiver<Signal>,
     path: Option<&Path>,
@@ -184,29 +219,55 @@ fn wait(
     mut config: Config,
     shards: &Shards,
 ) {
-    // The sender lives in the admin thread, which outlives this wait.
-    while let Ok(signal) = signals.recv() {
-        match signal {
-            Signal::Stop => return,
-            Signal::Reload => match load(path, route) {
-                Ok(read) if read == config => tracing::info!("the configuration is unchanged"),
-                Ok(read) => match shards.reload(&config, &read) {
-                    Ok(()) => {
-                        tracing::info!("the new configuration is in use");
-                        config = read;
-                    }
-                    Err(sections) => tracing::error!(
-                        "the configuration is refused, the old one stays: {} cannot change while \
-                         the server runs; restart to use it",
-                        sections.join(", ")
-                    ),
-                },
-                Err(errors) => {
-                    for error in errors {
-                        tracing::error!("the configuration is refused, the old one stays: {error}");
-                    }
+    let ceiling_bytes = config.limits.memory_max_bytes;
+    let mut watch = MemoryWatch::new(MemorySource::host(), ceiling_bytes, shards.memory_is_short());
+    // Whether the memory in use can be read; if not, that is said once.
+    let mut can_look = true;
+    loop {
+        match signals.recv_timeout(Duration::from_millis(MEMORY_LOOK_MS)) {
+            Ok(Signal::Stop) => return,
+            Ok(Signal::Reload) => {
+                if let Some(read) = reload(path, route, &config, shards) {
+                    watch.set_ceiling(read.limits.memory_max_bytes);
+                    config = read;
                 }
-            },
+            }
+            Err(RecvTimeoutError::Timeout) if can_look => {
+                if let Err(error) = watch.look() {
+                    tracing::error!(
+                        "limits.memory_max_bytes is without effect: the memory in use cannot be \
+                         read: {error}"
+                    );
+                    can_look = false;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            // The sender lives in the admin thread, which outlives this wait.
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
+}
+
+/// The configuration that is in use from now on, if it is another one.
+fn reload(
+    path: Option<&Path>,
+    route: Option<&Destination>,
+    config: &Config,
+    shards: &Shards,
+) -> Option<Config> {
+    let refuse = |error: &dyn std::fmt::Display| {
+        tracing::error!("the configuration is refused, the old one stays: {error}");
+    };
+    let read = load(path, route)
+        .inspect_err(|errors| errors.iter().for_each(|error| refuse(error)))
+        .ok()?;
+    // Certificates are renewed in files that keep their names.
+    if read == *config && config.tls.is_none() {
+        tracing::info!("the configuration is unchanged");
+        return None;
+    }
+    let warnings = shards.reload(config, &read).inspect_err(|error| refuse(error)).ok()?;
+    warn(&warnings);
+    tracing::info!("the new configuration is in use");
+    Some(read)
 }

@@ -23,6 +23,11 @@ impl Network {
         (prefix_bits <= Self::prefix_bits_max(address)).then_some(Self { address, prefix_bits })
     }
 
+    /// How many leading bits its addresses share.
+    pub const fn prefix_bits(&self) -> u8 {
+        self.prefix_bits
+    }
+
     /// The bits of an address of this family.
     pub const fn prefix_bits_max(address: IpAddr) -> u8 {
         match address {

@@ -10,6 +10,7 @@ use rustix::system::uname;
 use rustix::thread::{CpuSet, sched_getaffinity};
 
 use super::values::CpuList;
+use crate::io::memory::MemorySource;
 
 /// Port of the domain name system (RFC 1035 §4.2).
 pub(super) const DNS_PORT: u16 = 53;
@@ -28,6 +29,9 @@ pub struct HostFacts {
     pub cpus_allowed: CpuList,
     /// The name servers of `/etc/resolv.conf`.
     pub dns_servers: Vec<SocketAddr>,
+    /// Memory that this process may use: the host's, or less where a control group says so; 0 where
+    /// neither is known.
+    pub memory_bytes: u64,
 }
 
 impl HostFacts {
@@ -45,6 +49,7 @@ impl HostFacts {
             cpus_present,
             cpus_allowed,
             dns_servers: servers_of_resolv_conf(&String::from_utf8_lossy(&resolv_conf)),
+            memory_bytes: MemorySource::host().limit_bytes().unwrap_or(0),
         }
     }
 }
@@ -104,5 +109,6 @@ mod tests {
         assert!(!allowed.is_empty());
         assert!(allowed.iter().all(|cpu| facts.cpus_present.contains(*cpu)));
         assert!(!facts.dns_servers.is_empty());
+        assert!(facts.memory_bytes > 0);
     }
 }

@@ -4,10 +4,12 @@
 //! # Guarantees
 //! A [`Config`] is consistent: nothing in it is left to be interpreted or can be refused later for
 //! what it says. Whether the host can do it is the business of [`crate::host_check`].
-//! [`Config::to_toml`] prints it so that reading the print gives the same configuration.
+//! [`Config::to_toml`] prints it so that reading the print gives the same configuration, or, for
+//! a print that others may see, the same but for the passwords.
 //!
 //! # Never
-//! Half a configuration: no problem hides the others, and one is enough to refuse it whole.
+//! Half a configuration: no problem hides the others, and one is enough to refuse it whole. No
+//! problem, no warning and no debug output repeats what was written as a password.
 //!
 //! # Failures
 //! [`ConfigError`] names for each problem the file, the line, the key, what is wrong and what would
@@ -16,7 +18,9 @@
 //! # Bounds
 //! [`CONFIG_BYTES_MAX`].
 
+mod choices;
 mod host;
+mod password;
 mod print;
 mod problems;
 mod raw;
@@ -26,6 +30,7 @@ mod shape;
 mod tests;
 mod validate;
 mod values;
+mod warnings;
 
 use std::fs::File;
 use std::io::Read;
@@ -33,10 +38,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::credentials::SenderPattern;
+use crate::io::tls::{ClientCertificates, TlsFiles};
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::network::Network;
+use crate::proto::server::{Access, AuthOffer, HeaderPolicy, Leniency, Role, TlsOffer};
 
 pub use self::host::HostFacts;
+pub use self::password::StoredPassword;
+pub use self::print::Passwords;
 pub use self::problems::ConfigError;
 pub use self::values::{CpuList, Durability};
 pub use crate::invalid::Invalid;
@@ -53,6 +63,12 @@ const EMBEDDED_DEFAULT_NAME: &str = "(embedded default)";
 pub struct Config {
     /// The name of this server in its banner, in EHLO and in `Received:`.
     pub hostname: DomainName,
+    /// `[limits]`
+    pub limits: LimitsConfig,
+    /// `[tls]`: there whenever a listener needs it.
+    pub tls: Option<TlsFiles>,
+    /// `[[user]]`, no two of one name.
+    pub users: Vec<UserConfig>,
     /// `[shards]`
     pub shards: ShardsConfig,
     /// `[spool]`
@@ -69,6 +85,30 @@ pub struct Config {
     pub admin: AdminConfig,
     /// `[shutdown]`
     pub shutdown: ShutdownConfig,
+}
+
+/// `[limits]`: bounds of the whole process. For a rate, 0 stands for no bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// Connections of clients at one time, over all listeners and shards.
+    pub connections_max: u32,
+    /// Memory at which no further message is taken in.
+    pub memory_max_bytes: u64,
+    /// Messages that one user may begin in a minute.
+    pub user_messages_per_minute_max: u32,
+    /// Recipients that one user may name in a minute.
+    pub user_recipients_per_minute_max: u32,
+}
+
+/// `[[user]]`: somebody who may authenticate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserConfig {
+    /// What they call themselves; [`crate::credentials::prepare_name`] takes it.
+    pub name: Box<str>,
+    /// What proves that it is they.
+    pub password: StoredPassword,
+    /// Addresses that they may give in MAIL.
+    pub senders: Vec<SenderPattern>,
 }
 
 /// `[shards]`: how the work is spread over CPUs.
@@ -108,12 +148,32 @@ pub struct SpoolConfig {
 pub struct ListenerConfig {
     /// Where it listens; port 0 stands for one that the kernel chooses.
     pub address: SocketAddr,
-    /// Whose clients may send to any domain.
-    pub relay_from: Vec<Network>,
+    /// Whom it is for.
+    pub role: Role,
+    /// How its sessions are protected.
+    pub tls: TlsOffer,
+    /// Whether clients are asked for a certificate; only where sessions are protected.
+    pub client_certificates: ClientCertificates,
+    /// Who must or may authenticate.
+    pub auth: AuthOffer,
+    /// Who may connect, and what for.
+    pub access: Access,
+    /// Proxies, whose connections begin with a header of the PROXY protocol.
+    pub proxy_from: Vec<Network>,
+    /// Which faults of clients are overlooked.
+    pub leniency: Leniency,
+    /// What is done to the header of a message.
+    pub header: HeaderPolicy,
     /// Length of a message.
     pub message_max_bytes: u64,
     /// Length of a line of a message, with its CRLF.
     pub line_max_bytes: u64,
+    /// Length of the header of a message.
+    pub header_max_bytes: u64,
+    /// Fields of the header of a message.
+    pub header_fields_max: u32,
+    /// How far ahead a client may set the release of a message; zero for not at all.
+    pub hold_max: Duration,
     /// `Received:` fields of a message.
     pub hops_max: u32,
     /// Recipients of one message.
@@ -124,6 +184,16 @@ pub struct ListenerConfig {
     pub messages_max: u32,
     /// Connections at one time, over all shards: see [`ShardsConfig::share`].
     pub connections_max: u32,
+    /// Of these, connections of one address; 0 for no bound, here and below.
+    pub connections_per_address_max: u32,
+    /// Connections of one network.
+    pub connections_per_network_max: u32,
+    /// Messages that one address may begin in a minute.
+    pub messages_per_minute_per_address_max: u32,
+    /// Recipients that one address may name in a minute.
+    pub recipients_per_minute_per_address_max: u32,
+    /// Authentications that may fail for one address in a minute.
+    pub auth_failures_per_minute_max: u32,
     /// Time that a client may stay silent.
     pub idle: Duration,
     /// Time that the content of a message may take, from DATA to its end.
@@ -218,11 +288,17 @@ impl Config {
         self.routes = vec![Route::of_all(to)];
     }
 
-    /// The configuration as TOML, with every key written out.
+    /// What is allowed and seldom meant, in words for the log: nothing is refused for it.
+    pub fn warnings(&self) -> Vec<String> {
+        warnings::of(self)
+    }
+
+    /// The configuration as TOML, with every key written out. Reading it back gives the same
+    /// configuration if `passwords` are shown; where they are not, reading says so for each.
     ///
     /// # Errors
     /// A path that is not UTF-8 cannot be written as TOML.
-    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
-        print::to_toml(self)
+    pub fn to_toml(&self, passwords: Passwords) -> Result<String, toml::ser::Error> {
+        print::to_toml(self, passwords)
     }
 }

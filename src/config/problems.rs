@@ -148,9 +148,14 @@ impl<'a> Problems<'a> {
     /// Notes that a key that must be there is not, unless it was there with a problem of its own.
     pub(super) fn note_missing(&mut self, key: KeyPath, span: Option<&Range<usize>>, remedy: &str) {
         let is_certain = self.broken_line.is_none();
-        if is_certain && !self.list.iter().any(|problem| key.holds(&problem.key)) {
+        if is_certain && !self.are_in(&key) {
             self.note(key, span, Invalid::new("is missing", remedy));
         }
+    }
+
+    /// Whether anything was noted about `key` or what lies inside it.
+    pub(super) fn are_in(&self, key: &KeyPath) -> bool {
+        self.list.iter().any(|problem| key.holds(&problem.key))
     }
 
     /// Everything that was noted, as an error; `Ok` if that is nothing.

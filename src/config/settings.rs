@@ -4,6 +4,7 @@
 //! The defaults suit a host that sends in bulk for applications of its own. Those of the core stand
 //! with its other bounds in [`crate::limits`]. `default.toml` repeats them all; a test compares.
 
+use crate::io::memory::default_ceiling_bytes;
 use crate::limits;
 
 /// A number that an operator may choose.
@@ -86,6 +87,60 @@ pub(super) const LISTENER_CONNECTIONS_MAX: Setting = Setting {
     most: 1_000_000,
     why: "each is a descriptor and some memory",
 };
+
+/// Two listeners that are full.
+pub(super) const PROCESS_CONNECTIONS_MAX: Setting = Setting {
+    default: 20_000,
+    least: 1,
+    most: 1_000_000,
+    why: "each is a descriptor and some memory",
+};
+
+/// A default of its own would fit no host: [`memory_default`] makes it.
+pub(super) const MEMORY_MAX_BYTES: Setting = Setting {
+    default: 0,
+    least: 64 << 20,
+    most: 1 << 46,
+    why: "a server that has taken in nothing yet needs some memory, too",
+};
+
+/// The same with the default of a host that has `memory_bytes`.
+pub(super) fn memory_default(memory_bytes: u64) -> Setting {
+    let Setting { least, most, .. } = MEMORY_MAX_BYTES;
+    let default = default_ceiling_bytes(memory_bytes).clamp(least, most);
+    Setting { default, ..MEMORY_MAX_BYTES }
+}
+
+/// What one address or one user may have, which depends on who they are: none is set unasked.
+pub(super) const SHARE_MAX: Setting =
+    Setting { default: 0, least: 0, most: 1_000_000, why: "no host takes in more" };
+
+/// A person who mistypes is not kept waiting, and a guesser needs a day for 14,400 words.
+pub(super) const AUTH_FAILURES_PER_MINUTE_MAX: Setting =
+    Setting { default: 10, least: 0, most: 1_000_000, why: "no host checks more" };
+
+/// Several times what the headers of real messages have, signatures and all.
+pub(super) const HEADER_MAX_BYTES: Setting = Setting {
+    default: limits::HEADER_BYTES_MAX,
+    least: 16 << 10,
+    most: 16 << 20,
+    why: "a header with its signatures and trace fields needs some KiB, and no more than some MiB",
+};
+
+/// As [`HEADER_MAX_BYTES`].
+pub(super) const HEADER_FIELDS_MAX: Setting = Setting {
+    default: limits::HEADER_FIELDS_MAX as u64,
+    least: 200,
+    most: 100_000,
+    why: "RFC 5321 §6.3 wants 100 Received: fields at least, beside which there are others",
+};
+
+/// Not offered to servers: whoever releases later should keep the message until then.
+pub(super) const HOLD_S: Setting =
+    Setting { default: 0, least: 0, most: 365 * DAY_S, why: "no sender waits for longer" };
+
+/// A week, on submission: the longest that a person schedules a message ahead as a rule.
+pub(super) const SUBMISSION_HOLD_S: Setting = Setting { default: 7 * DAY_S, ..HOLD_S };
 
 /// RFC 5321 §4.5.3.2.7.
 pub(super) const IDLE_S: Setting = Setting {

@@ -49,32 +49,49 @@ pub(super) fn read(source: Source<'_>, problems: &mut Problems<'_>) -> RawConfig
 /// serde fills the fields of a struct from a list as well, in their order. In this file a list in
 /// place of a table is a mistake.
 fn refuse_lists_for_tables(root: &mut DeTable<'_>, problems: &mut Problems<'_>) {
-    let mut refuse = |name: &str, value: &Spanned<DeValue<'_>>, path: KeyPath| {
-        let is_list = matches!(value.get_ref(), DeValue::Array(_));
-        if is_list {
-            let invalid = Invalid::new("found a list", table_remedy(name));
-            problems.note(path, Some(&value.span()), invalid);
-        }
-        is_list
-    };
-    for name in ["shards", "spool", "delivery", "dns", "admin", "shutdown"] {
-        if root.get(name).is_some_and(|value| refuse(name, value, KeyPath::new(name))) {
+    const TABLES: [&str; 8] =
+        ["limits", "tls", "shards", "spool", "delivery", "dns", "admin", "shutdown"];
+    for name in TABLES {
+        if root.get(name).is_some_and(|value| is_list(value, KeyPath::new(name), problems)) {
             root.remove(name);
         }
     }
-    for name in ["listener", "route"] {
-        let Some(DeValue::Array(array)) = root.get_mut(name).map(Spanned::get_mut) else {
-            continue;
-        };
-        let elements = mem::replace(array, DeArray::new()).into_iter().enumerate();
-        let path = KeyPath::new(name);
-        let kept = elements.filter(|(index, one)| !refuse(name, one, path.place(*index)));
-        *array = kept.map(|(_, one)| one).collect();
+    for name in ["user", "listener", "route"] {
+        refuse_lists_in_list(root, name, &KeyPath::new(name), problems);
+    }
+    if let Some(DeValue::Table(tls)) = root.get_mut("tls").map(Spanned::get_mut) {
+        refuse_lists_in_list(tls, "sni", &KeyPath::new("tls").key("sni"), problems);
     }
 }
 
+/// The same for the elements of the list `name` of `table`, which is at `path`.
+fn refuse_lists_in_list(
+    table: &mut DeTable<'_>,
+    name: &str,
+    path: &KeyPath,
+    problems: &mut Problems<'_>,
+) {
+    let Some(DeValue::Array(array)) = table.get_mut(name).map(Spanned::get_mut) else { return };
+    let elements = mem::replace(array, DeArray::new()).into_iter().enumerate();
+    let kept = elements.filter(|(index, one)| !is_list(one, path.place(*index), problems));
+    *array = kept.map(|(_, one)| one).collect();
+}
+
+/// Whether `value`, which should be a table, is a list; then it is noted.
+fn is_list(value: &Spanned<DeValue<'_>>, path: KeyPath, problems: &mut Problems<'_>) -> bool {
+    let is_list = matches!(value.get_ref(), DeValue::Array(_));
+    if is_list {
+        let remedy = table_remedy(&path.to_string());
+        problems.note(path, Some(&value.span()), Invalid::new("found a list", remedy));
+    }
+    is_list
+}
+
+/// Tables that there can be several of.
+const REPEATED: [&str; 4] = ["tls.sni", "user", "listener", "route"];
+
 fn table_remedy(name: &str) -> String {
-    if ["listener", "route"].contains(&name) {
+    if REPEATED.contains(&name) {
         format!("write [[{name}]] with its keys below")
     } else {
         format!("write [{name}] with its keys below")
@@ -173,12 +190,15 @@ fn explain(error: &Error, name: &str) -> Invalid {
     let found = match found {
         "map" => "a table",
         "sequence" => "a list",
+        // What was meant to be a password is not repeated.
+        _ if name == "user.password" => "what is no text",
         other => other,
     };
     let remedy = match expected {
         "u64" => "write a whole number, 0 or more".to_owned(),
+        "a boolean" => "write true or false".to_owned(),
         "a string" => "write text in double quotes".to_owned(),
-        "a sequence" if ["listener", "route"].contains(&name) => table_remedy(name),
+        "a sequence" if REPEATED.contains(&name) => table_remedy(name),
         "a sequence" => "write a list in square brackets".to_owned(),
         _ if name.is_empty() => format!("write {expected}"),
         _ => table_remedy(name),

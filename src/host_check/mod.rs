@@ -84,7 +84,7 @@ pub fn prepare(config: &Config) -> Result<PreparedHost, Vec<Complaint>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Needs {
     shards: u64,
-    /// Connections of all listeners.
+    /// Connections of all listeners together.
     connections_in: u64,
     /// Connections to next hops.
     connections_out: u64,
@@ -95,9 +95,11 @@ impl Needs {
         // What each shard may have is rounded up, and that is what may be open at once.
         let shards = config.shards.count();
         let of_all = |total: u32| u64::from(config.shards.share(total)) * u64::from(shards);
+        let of_listeners: u64 =
+            config.listeners.iter().map(|one| of_all(one.connections_max)).sum();
         Self {
             shards: u64::from(shards),
-            connections_in: config.listeners.iter().map(|one| of_all(one.connections_max)).sum(),
+            connections_in: of_listeners.min(u64::from(config.limits.connections_max)),
             connections_out: of_all(config.delivery.connections_max),
         }
     }
@@ -251,7 +253,7 @@ fn nofile_complaint(state: &HostState, needs: &Needs) -> Option<Complaint> {
     Some(Complaint::new(
         format!(
             "the limit of open files (nofile) is {limit} and {need} are needed: {} for \
-             connections_max of the listeners, {} for that of [delivery], {} besides",
+             connections_max of [limits] and the listeners, {} for that of [delivery], {} besides",
             needs.connections_in,
             needs.connections_out,
             need - needs.connections_in - needs.connections_out

@@ -104,7 +104,8 @@ fn limits_of_open_files() {
     let state = HostState { nofile: Some(need - 1), ..good() };
     let expected = [
         "(nofile) is 15151 and 15152 are needed",
-        "10000 for connections_max of the listeners, 4000 for that of [delivery], 1152 besides",
+        "10000 for connections_max of [limits] and the listeners, 4000 for that of [delivery], \
+         1152 besides",
         "LimitNOFILE=15152",
         "ulimit -n 15152",
         "lower connections_max",
@@ -133,6 +134,10 @@ fn needs_of_a_configuration() {
     // Each share is rounded up.
     let expected = Needs { shards: 3, connections_in: 12 + 3, connections_out: 9 };
     assert_eq!(Needs::of(&config), expected);
+    // The listeners together may have fewer than each by itself.
+    let config = Config::parse("f", &format!("{text}[limits]\nconnections_max = 14\n"), &host);
+    let needs = Needs::of(&config.expect("a configuration"));
+    assert_eq!(needs, Needs { connections_in: 14, ..expected });
 }
 
 #[test]

@@ -8,8 +8,11 @@ use crate::proto::line::LineFault;
 use crate::proto::parameters::ValueFault;
 use crate::proto::path::PathFault;
 use crate::proto::reply::{Code, Reply};
-use crate::proto::sasl::SaslFailure;
 use crate::throttle::Over;
+
+pub use self::authentication::AuthFault;
+
+mod authentication;
 
 /// Why a command or a message is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +79,7 @@ pub enum SyntaxFault {
 pub enum SequenceFault {
     /// MAIL before EHLO or HELO.
     HelloMissing,
-    /// MAIL or AUTH before STARTTLS, where that is required.
+    /// A command that needs TLS before STARTTLS, where that is required.
     TlsMissing,
     /// MAIL before AUTH, where that is required.
     AuthMissing,
@@ -121,29 +124,6 @@ pub enum PolicyFault {
     AccessDenied,
     /// The peer may not speak for others.
     XclientDenied,
-}
-
-/// See [`Fault::Auth`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthFault {
-    /// No mechanism that is offered.
-    MechanismUnknown,
-    /// A mechanism that sends the password, over a connection that is not protected.
-    TlsNeeded,
-    /// The client gave up.
-    Cancelled,
-    /// A response that is no base64.
-    NotBase64,
-    /// A response longer than what is taken.
-    LineTooLong,
-    /// The mechanism says no.
-    Sasl(SaslFailure),
-    /// More failures than one session may have.
-    Failures,
-    /// More failures than one address may have in a minute.
-    FailuresOfAddress,
-    /// Too many passwords wait for their check.
-    Busy,
 }
 
 /// See [`Fault::Bound`].
@@ -223,30 +203,28 @@ impl Fault {
         match self {
             Self::Line(fault) => line_reply(fault),
             Self::Syntax(fault) => syntax_reply(fault),
-            Self::Sender(PathFault::NonAscii) => {
-                // RFC 6531 §3.5: 550 where MAIL needs an ASCII address, 553 where RCPT does.
-                Reply::new(Code::REFUSED_550, EnhancedCode::NON_ASCII_5_6_7, NON_ASCII_TEXT)
+            // RFC 6531 §3.5: 550 where MAIL needs an ASCII address, 553 where RCPT does.
+            Self::Sender(fault @ PathFault::NonAscii) => {
+                Reply::new(Code::REFUSED_550, EnhancedCode::NON_ASCII_5_6_7, fault.text())
             }
-            Self::Recipient(PathFault::NonAscii) => {
-                Reply::new(Code::MAILBOX_553, EnhancedCode::NON_ASCII_5_6_7, NON_ASCII_TEXT)
+            Self::Recipient(fault @ PathFault::NonAscii) => {
+                Reply::new(Code::MAILBOX_553, EnhancedCode::NON_ASCII_5_6_7, fault.text())
             }
             Self::Sender(fault) => {
-                Reply::new(Code::SYNTAX_501, EnhancedCode::SENDER_SYNTAX_5_1_7, path_text(fault))
+                Reply::new(Code::SYNTAX_501, EnhancedCode::SENDER_SYNTAX_5_1_7, fault.text())
             }
             Self::Recipient(fault) => {
-                Reply::new(Code::SYNTAX_501, EnhancedCode::RECIPIENT_SYNTAX_5_1_3, path_text(fault))
+                Reply::new(Code::SYNTAX_501, EnhancedCode::RECIPIENT_SYNTAX_5_1_3, fault.text())
             }
             Self::Sequence(fault) => sequence_reply(fault),
             Self::Policy(fault) => policy_reply(fault),
             Self::Bound(fault) => bound_reply(fault),
-            Self::Auth(fault) => auth_reply(fault),
+            Self::Auth(fault) => fault.reply(),
             Self::Content(fault) => content_reply(fault),
             Self::Local(fault) => local_reply(fault),
         }
     }
 }
-
-const NON_ASCII_TEXT: &str = "Address beyond ASCII: send EHLO, and SMTPUTF8 with MAIL";
 
 const fn line_reply(fault: LineFault) -> Reply {
     // RFC 5321 §4.5.3.1.9 for the length, §2.3.8 for the line end.
@@ -304,28 +282,6 @@ const fn syntax_reply(fault: SyntaxFault) -> Reply {
 
 const fn arguments_reply(text: &'static str) -> Reply {
     Reply::new(Code::SYNTAX_501, EnhancedCode::ARGUMENTS_5_5_4, text)
-}
-
-const fn path_text(fault: PathFault) -> &'static str {
-    match fault {
-        PathFault::SpaceBefore => "Space before the address: send none behind FROM: and TO:",
-        PathFault::Brackets => "Address not in angle brackets: send <user@example.com>",
-        PathFault::Route => "Source route malformed: leave it out",
-        PathFault::LocalPart => "Part before the @ malformed: quote what is not an atom",
-        PathFault::LocalPartTooLong => "Part before the @ too long: it has at most 255 bytes",
-        PathFault::DomainMissing => "Domain missing: send <user@example.com>",
-        PathFault::Domain => "Domain malformed: it has letters, digits, hyphens and dots",
-        PathFault::DomainTooLong => "Domain too long: it has at most 255 bytes, 63 between dots",
-        PathFault::DomainNotNormal => {
-            "Domain not in the normal form of IDNA: send it so, or in ASCII (xn--)"
-        }
-        PathFault::AddressLiteral => {
-            "Address literal malformed: send [192.0.2.1] or [IPv6:2001:db8::1]"
-        }
-        PathFault::NullForward => "Recipient empty: only a sender may be <>",
-        PathFault::NonAscii => NON_ASCII_TEXT,
-        PathFault::NotUtf8 => "Address holds bytes that are neither ASCII nor UTF-8",
-    }
 }
 
 const fn sequence_reply(fault: SequenceFault) -> Reply {
@@ -434,74 +390,6 @@ const fn bound_reply(fault: BoundFault) -> Reply {
     }
 }
 
-/// RFC 4954 §4 and §6.
-const fn auth_reply(fault: AuthFault) -> Reply {
-    let (code, enhanced, text) = match fault {
-        AuthFault::MechanismUnknown => (
-            Code::MECHANISM_504,
-            EnhancedCode::ARGUMENTS_5_5_4,
-            "Mechanism not offered here: EHLO lists those that are",
-        ),
-        AuthFault::TlsNeeded => (
-            Code::ENCRYPTION_538,
-            EnhancedCode::ENCRYPTION_REQUIRED_5_7_11,
-            "Encryption required for this mechanism: send STARTTLS first",
-        ),
-        AuthFault::Cancelled => {
-            (Code::SYNTAX_501, EnhancedCode::POLICY_5_7_0, "Authentication cancelled")
-        }
-        AuthFault::NotBase64 => {
-            (Code::SYNTAX_501, EnhancedCode::SYNTAX_5_5_2, "Response malformed: send it in base64")
-        }
-        AuthFault::LineTooLong => (
-            Code::UNRECOGNISED_500,
-            EnhancedCode::AUTH_LINE_TOO_LONG_5_5_6,
-            "Line too long: one of an authentication has at most 12288 bytes",
-        ),
-        AuthFault::Sasl(failure) => return sasl_reply(failure),
-        AuthFault::Failures => (
-            Code::UNAVAILABLE_421,
-            EnhancedCode::POLICY_4_7_0,
-            "Too many failed authentications in this session: closing",
-        ),
-        AuthFault::FailuresOfAddress => (
-            Code::UNAVAILABLE_421,
-            EnhancedCode::POLICY_4_7_0,
-            "Too many failed authentications from your address: try again in a minute",
-        ),
-        AuthFault::Busy => (
-            Code::NOT_NOW_454,
-            EnhancedCode::POLICY_4_7_0,
-            "Too many authentications at a time: try again later",
-        ),
-    };
-    Reply::new(code, enhanced, text)
-}
-
-const fn sasl_reply(failure: SaslFailure) -> Reply {
-    let text = match failure {
-        SaslFailure::Malformed => {
-            let text = "Response malformed: it is not what the mechanism says";
-            return Reply::new(Code::SYNTAX_501, EnhancedCode::SYNTAX_5_5_2, text);
-        }
-        SaslFailure::Credentials => "Authentication failed: check user, password and mechanism",
-        SaslFailure::AuthorizationIdentity => {
-            "Authorization identity refused: leave it out, or send your user's name"
-        }
-        SaslFailure::Extension => "Extension of SCRAM not known here: leave it out",
-        SaslFailure::ChannelBindingUnsupported => {
-            "Channel binding not possible: take a mechanism or a binding that EHLO offers"
-        }
-        SaslFailure::ChannelBindingMismatch => {
-            "Channel binding is to another connection: somebody may sit between"
-        }
-        SaslFailure::Downgraded => {
-            "Channel binding is offered here, and you were told otherwise: somebody may sit between"
-        }
-    };
-    Reply::new(Code::CREDENTIALS_535, EnhancedCode::CREDENTIALS_5_7_8, text)
-}
-
 /// Connections are told so in their greeting, the rest in answer to MAIL and RCPT.
 const fn throttle_reply(over: Over) -> Reply {
     let (code, text) = match over {
@@ -594,6 +482,7 @@ mod tests {
         AUTH_LINE_BYTES_MAX, COMMAND_LINE_BYTES_MAX, DOMAIN_BYTES_MAX, LABEL_BYTES_MAX,
         LOCAL_PART_BYTES_MAX,
     };
+    use crate::proto::sasl::SaslFailure;
 
     #[test]
     fn the_texts_name_the_bounds_as_they_are() {
@@ -601,9 +490,9 @@ mod tests {
         assert!(too_long.contains(&COMMAND_LINE_BYTES_MAX.to_string()));
         let too_long = Fault::Auth(AuthFault::LineTooLong).reply().text;
         assert!(too_long.contains(&AUTH_LINE_BYTES_MAX.to_string()));
-        assert!(path_text(PathFault::LocalPartTooLong).contains(&LOCAL_PART_BYTES_MAX.to_string()));
-        assert!(path_text(PathFault::DomainTooLong).contains(&DOMAIN_BYTES_MAX.to_string()));
-        assert!(path_text(PathFault::DomainTooLong).contains(&LABEL_BYTES_MAX.to_string()));
+        assert!(PathFault::LocalPartTooLong.text().contains(&LOCAL_PART_BYTES_MAX.to_string()));
+        assert!(PathFault::DomainTooLong.text().contains(&DOMAIN_BYTES_MAX.to_string()));
+        assert!(PathFault::DomainTooLong.text().contains(&LABEL_BYTES_MAX.to_string()));
     }
 
     #[test]

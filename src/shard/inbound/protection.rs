@@ -4,7 +4,8 @@
 //! - The costly part of handshakes is done in the order of arrival, [`HANDSHAKES_PER_TURN_MAX`]
 //!   steps a turn, so that however many clients come at once, the other sessions of the shard wait
 //!   for no more than that between two turns.
-//! - A handshake that fails ends its connection, after the alert that says why.
+//! - A handshake that fails ends its connection, after the alert that says why. Those that were
+//!   begun and not ended are counted as failed, but not clients that only connect.
 
 use std::mem;
 
@@ -39,6 +40,7 @@ impl Shard {
             self.decrypt(index, bytes);
             return;
         }
+        session.flags.handshake_runs = true;
         if let Err(failure) = tls.hold(bytes) {
             self.tls_failed(index, &failure);
             self.settle_session(index);
@@ -64,8 +66,10 @@ impl Shard {
         session.flags.handshake_waits = false;
         let Some(tls) = session.tls.as_mut().filter(|_| !session.flags.cut) else { return };
         match tls.handshake_step(&mut session.output) {
+            Ok(Handshake::Going) if session.flags.input_over => self.drive_session(index),
             Ok(Handshake::Going) => self.settle_session(index),
             Ok(Handshake::Done(handshaken)) => {
+                session.flags.handshake_runs = false;
                 self.counters.tls_handshakes += 1;
                 self.counters.tls_handshakes_resumed += u64::from(handshaken.resumed);
                 session.machine.handle_tls(&conditions, handshaken.facts);
@@ -108,7 +112,6 @@ impl Shard {
         session.held = Vec::new();
         let peer = session.machine.peer().address;
         if session.machine.tls_is_wanted() {
-            self.counters.tls_handshakes_failed += 1;
             tracing::debug!(%peer, "the handshake of TLS failed: {failure}");
         } else {
             tracing::debug!(%peer, "the connection is closed: {failure}");

@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use proptest::prelude::*;
 
-use super::script::{Script, conditions, converse, peer, tls_facts};
+use super::parties::{conditions, converse, peer, tls_facts};
+use super::script::Script;
 use crate::ids::MessageId;
 use crate::limits::{CONTENT_S, REPLIES_BYTES_MAX};
 use crate::proto::server::{Conditions, Event, ServerSession};

@@ -1,9 +1,11 @@
 //! The session against transcripts, at every cut, and at the ends of its bounds.
 
+mod authentication;
 mod bounds;
 mod contents;
 mod escapes;
 mod identity;
+mod parties;
 mod patience;
 mod random;
 mod script;

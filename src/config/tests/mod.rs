@@ -1,5 +1,7 @@
 //! Every problem that a configuration can have, word for word, and what a good one comes to.
 
+mod reception;
+
 use super::*;
 
 fn host() -> HostFacts {
@@ -8,6 +10,7 @@ fn host() -> HostFacts {
         cpus_present: "0-3".parse().expect("a list"),
         cpus_allowed: "0-1".parse().expect("a list"),
         dns_servers: vec!["192.0.2.53:53".parse().expect("an address")],
+        memory_bytes: 8 << 30,
     }
 }
 
@@ -30,7 +33,7 @@ fn an_empty_file_says_the_same_as_the_embedded_default() {
 
 #[test]
 fn the_embedded_default_shows_every_key() {
-    let printed = parse("").to_toml().expect("it can be printed");
+    let printed = parse("").to_toml(Passwords::Shown).expect("it can be printed");
     for line in printed.lines().filter(|line| !line.is_empty()) {
         let key = line.split_once(" = ").map_or(line, |(key, _)| key);
         let shown = EMBEDDED_DEFAULT.lines().any(|other| {
@@ -43,7 +46,7 @@ fn the_embedded_default_shows_every_key() {
 
 #[test]
 fn the_keys_of_durations_and_sizes_end_in_their_unit() {
-    let printed = parse("").to_toml().expect("it can be printed");
+    let printed = parse("").to_toml(Passwords::Shown).expect("it can be printed");
     for (key, _) in printed.lines().filter_map(|line| line.split_once(" = ")) {
         let words: Vec<_> = key.split('_').collect();
         for unit in ["s", "ms", "bytes"] {
@@ -78,9 +81,9 @@ fn a_printed_configuration_reads_back_the_same() {
     ];
     for text in texts {
         let config = parse(text);
-        let printed = config.to_toml().expect("it can be printed");
+        let printed = config.to_toml(Passwords::Shown).expect("it can be printed");
         assert_eq!(parse(&printed), config, "\n{printed}");
-        assert_eq!(parse(&printed).to_toml().expect("again"), printed);
+        assert_eq!(parse(&printed).to_toml(Passwords::Shown).expect("again"), printed);
     }
 }
 
@@ -93,7 +96,7 @@ fn what_the_file_says_is_what_the_configuration_has() {
     );
     assert_eq!(config.hostname.as_str(), "mx1.example.net");
     assert_eq!(config.listeners[0].address.to_string(), "[::]:25");
-    assert_eq!(config.listeners[0].relay_from, ["192.0.2.0/24".parse().expect("a network")]);
+    assert_eq!(config.listeners[0].access.relay_from, ["192.0.2.0/24".parse().expect("a network")]);
     assert_eq!(config.listeners[0].idle, Duration::from_secs(7));
     assert_eq!(config.dns.servers, ["[::1]:53".parse().expect("an address")]);
     assert_eq!(config.delivery.retry_first, Duration::from_secs(60));
@@ -122,7 +125,7 @@ fn the_keys_of_the_contract() {
     assert_eq!(config.delivery, default.delivery);
     assert_eq!(config.admin, default.admin);
     assert_eq!(config.shutdown, default.shutdown);
-    assert_eq!(config.listeners[0].relay_from, default.listeners[0].relay_from);
+    assert_eq!(config.listeners[0].access.relay_from, default.listeners[0].access.relay_from);
 }
 
 #[test]
@@ -152,8 +155,8 @@ fn unknown_keys() {
          relay_form = []\n[delivery]\nretry_first_ms = 1\n[spool]\n\"odd key\\n\" = 1\n",
         &[
             ":1: hostnam: is not a known key; did you mean \"hostname\"?",
-            ":2: colour: is not a known key; the keys here are hostname, shards, spool, listener, \
-             tls, user, route, delivery, dns, admin, shutdown",
+            ":2: colour: is not a known key; the keys here are hostname, limits, tls, user, \
+             shards, spool, listener, route, delivery, dns, admin, shutdown",
             ":3: listner: is not a known key; did you mean \"listener\"?",
             ":6: listener.relay_form: is not a known key; did you mean \"relay_from\"?",
             ":8: delivery.retry_first_ms: is not a known key; did you mean \"retry_first_s\"?",
@@ -216,23 +219,12 @@ fn what_is_no_toml_hides_nothing_in_front_of_it() {
 #[test]
 fn what_this_version_does_not_offer() {
     check_problems(
-        "[tls]\ncertificate = \"c\"\nkey = \"k\"\n\n[[user]]\nname = \"a\"\npassword = \"b\"\n\
-         [[listener]]\naddress = \"127.0.0.1:1\"\ntls = \"starttls\"\nauth = \"required\"\n\
-         [[listener]]\naddress = \"127.0.0.1:2\"\ntls = \"ssl\"\nauth = \"on\"\n\
-         [[route]]\ndomains = [\"a.example\"]\nto = \"smtps://b.example\"\n\
+        "[[route]]\ndomains = [\"a.example\"]\nto = \"smtps://b.example\"\n\
          [[route]]\ndomains = [\"b.example\"]\nto = \"lmtp:///run/lmtp\"\n",
         &[
-            ":1: tls: this version does not speak TLS; remove [tls]",
-            ":5: user: this version does not authenticate clients; remove [[user]]",
-            ":10: listener.tls: \"starttls\" is not offered: this version does not speak TLS; \
-             write \"none\" or leave it out",
-            ":11: listener.auth: \"required\" is not offered: this version does not authenticate \
-             clients; write \"off\" or leave it out",
-            ":14: listener.tls: \"ssl\" is no choice here; write \"none\" or leave it out",
-            ":15: listener.auth: \"on\" is no choice here; write \"off\" or leave it out",
-            ":18: route.to: \"smtps://b.example\" asks for TLS, which this version does not \
+            ":3: route.to: \"smtps://b.example\" asks for TLS, which this version does not \
              speak; write \"mx\", \"smtp://HOST:PORT\" or \"discard\"",
-            ":21: route.to: \"lmtp:///run/lmtp\" asks for LMTP, which this version does not \
+            ":6: route.to: \"lmtp:///run/lmtp\" asks for LMTP, which this version does not \
              speak; write \"mx\", \"smtp://HOST:PORT\" or \"discard\"",
         ],
     );

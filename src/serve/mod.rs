@@ -10,8 +10,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use crate::config::{Config, Durability, ListenerConfig};
+use crate::config::{Config, Durability};
 use crate::counters::PublishedCounters;
 use crate::host_check::{self, Complaint};
 use crate::ids::ShardId;
@@ -19,14 +20,20 @@ use crate::io::dns::{AddressFamilies, ResolverSettings};
 use crate::io::listen;
 use crate::io::store::{ShardDirectory, SpoolRoot, StoreError};
 use crate::io::time;
+use crate::io::tls::TlsError;
 use crate::proto::client::ClientSettings;
-use crate::proto::server::{ServerLimits, ServerPolicy};
 use crate::queue::QueueSettings;
 use crate::route::RouteTable;
 use crate::shard::{
     self, ListenerReload, ListenerSettings, Reload, ShardError, ShardSettings, Shared, Started,
     ToShard,
 };
+
+mod reception;
+#[cfg(test)]
+mod tests;
+
+pub use self::reception::{Offers, Reception};
 
 /// Why the shards cannot be started or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +52,9 @@ pub enum ServeError {
         /// Why.
         error: ShardError,
     },
+    /// A file of `[tls]` cannot be used.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
     /// The kernel gives no random numbers.
     #[error("cannot get random numbers from the kernel: {0}")]
     Seed(std::io::Error),
@@ -54,17 +64,31 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Shards {
     started: Vec<Started>,
+    reception: Reception,
+}
+
+/// Why a reload is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// These sections cannot change while the server runs.
+    #[error("{} cannot change while the server runs; restart to use it", .0.join(", "))]
+    Fixed(Vec<&'static str>),
+    /// A file of `[tls]` cannot be used.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
 }
 
 impl Shards {
     /// Starts a shard on each CPU of `config`, which listen on `addresses` in the order of its
-    /// listeners, and waits until all take connections. Each shows its counters in one of
+    /// listeners, with what `reception` `offers` there, and waits until all take connections. Each shows its counters in one of
     /// `published` and calls `ended` when it ends, for whatever reason.
     ///
     /// # Errors
     /// What keeps any of them from running; those that were started are stopped then.
     pub fn start(
         config: &Config,
+        reception: Reception,
+        offers: Vec<ListenerReload>,
         addresses: &[SocketAddr],
         published: &[Arc<PublishedCounters>],
         ended: impl Fn() + Clone + Send + 'static,
@@ -81,18 +105,14 @@ impl Shards {
             })?;
             sockets.push(bound.into_iter());
         }
-        let shared = Shared::default();
-        let mut shards = Self { started: Vec::new() };
+        let shared = Shared::new(reception.memory_is_short());
+        let mut shards = Self { started: Vec::new(), reception };
         for (index, published) in published.iter().enumerate() {
-            let listeners = config
-                .listeners
+            let listeners = offers
                 .iter()
                 .zip(&mut sockets)
-                .filter_map(|(listener, sockets)| Some((listener, sockets.next()?)))
-                .map(|(listener, socket)| ListenerSettings {
-                    socket,
-                    reload: listener_reload(config, listener),
-                })
+                .filter_map(|(reload, sockets)| Some((reload.clone(), sockets.next()?)))
+                .map(|(reload, socket)| ListenerSettings { socket, reload })
                 .collect();
             let settings = shard_settings(config, index, listeners, shared.clone())?;
             let adopted = adopted_by(&root, &orphans, index, count)?;
@@ -122,26 +142,35 @@ impl Shards {
         Ok(shards)
     }
 
-    /// Gives all shards what `new` changes over `old`.
+    /// Gives all shards what `new` changes over `old`, and returns the warnings about it.
+    ///
+    /// The files of `[tls]` are read again, though `new` may name the same: certificates are
+    /// renewed in place.
     ///
     /// # Errors
-    /// The sections that cannot change while the server runs, if any of them did; nothing is
-    /// changed then.
-    pub fn reload(&self, old: &Config, new: &Config) -> Result<(), Vec<&'static str>> {
+    /// Why `new` cannot be used; nothing is changed then.
+    pub fn reload(&self, old: &Config, new: &Config) -> Result<Vec<String>, ReloadError> {
         let fixed = fixed_changes(old, new);
         if !fixed.is_empty() {
-            return Err(fixed);
+            return Err(ReloadError::Fixed(fixed));
         }
+        let Offers { listeners, warnings } = self.reception.offers(new)?;
         for started in &self.started {
-            let routes = route_table(new);
-            let listeners =
-                new.listeners.iter().map(|listener| listener_reload(new, listener)).collect();
-            let reload = Box::new(Reload { routes, listeners, connections_max: usize::MAX });
+            let reload = Box::new(Reload {
+                routes: route_table(new),
+                listeners: listeners.clone(),
+                connections_max: new.limits.connections_max as usize,
+            });
             if !started.handle().send(ToShard::Reload(reload)) {
                 tracing::error!("a shard did not take the new configuration; restart to use it");
             }
         }
-        Ok(())
+        Ok(warnings)
+    }
+
+    /// Whether no message may be begun for want of memory, which is for the caller to find out.
+    pub fn memory_is_short(&self) -> Arc<AtomicBool> {
+        self.reception.memory_is_short()
     }
 
     /// Tells all shards to stop and waits until they have.
@@ -211,31 +240,8 @@ fn shard_settings(
         grace: config.shutdown.grace,
         seed,
         shared,
-        connections_max: usize::MAX,
+        connections_max: config.limits.connections_max as usize,
     })
-}
-
-fn listener_reload(config: &Config, listener: &ListenerConfig) -> ListenerReload {
-    let limits = ServerLimits {
-        message_bytes_max: listener.message_max_bytes,
-        recipients_max: listener.recipients_max as usize,
-        errors_max: listener.errors_max,
-        messages_max: listener.messages_max,
-        idle_time: listener.idle,
-        hop_count_max: listener.hops_max,
-        text_line_bytes_max: listener.line_max_bytes,
-        content_time: listener.content,
-        session_time: listener.session,
-        ..ServerLimits::default()
-    };
-    let mut policy = ServerPolicy::plain(config.hostname.as_str(), limits);
-    policy.access.relay_from.clone_from(&listener.relay_from);
-    ListenerReload {
-        policy,
-        tls: None,
-        proxy_from: Vec::new(),
-        connections_max: config.shards.share(listener.connections_max) as usize,
-    }
 }
 
 fn route_table(config: &Config) -> RouteTable {
