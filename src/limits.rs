@@ -151,6 +151,11 @@ pub const HEADER_BYTES_MAX: u64 = 256 << 10;
 /// Fields of one header, unless the configuration says otherwise.
 pub const HEADER_FIELDS_MAX: u32 = 1_000;
 
+/// Head of a field that is read before it is known whether the field stays, and so what is held of
+/// a header that comes in pieces. Names are shorter than a line (RFC 5322 §2.1.1 has 998), and
+/// comments before the name of a server in `Authentication-Results` are rare.
+pub const HEADER_HELD_BYTES_MAX: usize = 1_024;
+
 /// Wait for a command, and for a piece of content, unless the configuration says otherwise
 /// (RFC 5321 §4.5.3.2.7 wants at least five minutes).
 pub const SESSION_IDLE_S: u64 = 300;

@@ -88,6 +88,10 @@ pub enum SequenceFault {
     RcptMissing,
     /// DATA after RCPT commands of which every one was refused.
     NoValidRecipient,
+    /// DATA or RCPT after BDAT.
+    ChunksBegun,
+    /// DATA for content that was declared with `BODY=BINARYMIME`.
+    ChunksMissing,
     /// AUTH before EHLO.
     EhloMissing,
     /// STARTTLS over TLS.
@@ -170,6 +174,10 @@ pub enum ContentFault {
     TooBig,
     /// A line longer than what is taken.
     LineTooLong,
+    /// A header longer than what is taken, or none of which an end is seen.
+    HeaderTooBig,
+    /// More fields in the header than what is taken.
+    TooManyFields,
     /// Too many `Received:` fields.
     TooManyHops,
 }
@@ -202,6 +210,12 @@ impl Fault {
             Self::Auth(fault) => !matches!(fault, AuthFault::Busy),
             Self::Bound(_) | Self::Content(_) | Self::Local(_) => false,
         }
+    }
+
+    /// Whether it cannot be known where the next command of the peer begins, so that the session
+    /// has to end: the size of a chunk was not understood.
+    pub const fn loses_step(self) -> bool {
+        matches!(self, Self::Syntax(SyntaxFault::BdatArgument | SyntaxFault::BdatSizeTooLarge))
     }
 
     /// The reply that the peer reads.
@@ -308,6 +322,8 @@ const fn sequence_reply(fault: SequenceFault) -> Reply {
         SequenceFault::TransactionRunning => "Sender already given: send RSET to begin anew",
         SequenceFault::MailMissing => "Send MAIL first",
         SequenceFault::RcptMissing => "Send RCPT first",
+        SequenceFault::ChunksBegun => "Content has begun: go on with BDAT, or send RSET",
+        SequenceFault::ChunksMissing => "Send content declared as BINARYMIME with BDAT",
         // RFC 5321 §3.3 has a code of its own for this one.
         SequenceFault::NoValidRecipient => {
             return Reply::new(
@@ -503,6 +519,16 @@ const fn content_reply(fault: ContentFault) -> Reply {
             Code::FAILED_554,
             EnhancedCode::CONTENT_5_6_0,
             "Message holds a line that is too long: encode it or break it",
+        ),
+        ContentFault::HeaderTooBig => Reply::new(
+            Code::TOO_BIG_552,
+            EnhancedCode::TOO_BIG_5_3_4,
+            "Header too big: shorten it, an empty line ends it",
+        ),
+        ContentFault::TooManyFields => Reply::new(
+            Code::TOO_BIG_552,
+            EnhancedCode::TOO_BIG_5_3_4,
+            "Header has too many fields: send fewer, an empty line ends it",
         ),
         ContentFault::TooManyHops => Reply::new(
             Code::FAILED_554,

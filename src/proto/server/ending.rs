@@ -84,6 +84,7 @@ impl ServerSession {
     pub fn poll_timeout(&self) -> (Now, &'static str) {
         let limits = &self.policy.limits;
         let session = (self.session_end(), "the end of the session");
+        let content = (self.content_began + limits.content_time, "the end of the content");
         let sooner = |one: (Now, &'static str), other: (Now, &'static str)| {
             if other.0 < one.0 { other } else { one }
         };
@@ -97,6 +98,9 @@ impl ServerSession {
                 if self.replies.is_held() =>
             {
                 session
+            }
+            Phase::Command if self.body_is_open => {
+                sooner(session, sooner((self.active + limits.idle_time, "a chunk"), content))
             }
             Phase::PasswordCheck => session,
             Phase::Command | Phase::TlsAccepted | Phase::Renewed | Phase::ContentEnded => {
@@ -117,8 +121,7 @@ impl ServerSession {
             }
             Phase::Content => {
                 let piece = (self.active + limits.idle_time, "a piece of content");
-                let end = (self.content_began + limits.content_time, "the end of the content");
-                sooner(session, sooner(piece, end))
+                sooner(session, sooner(piece, content))
             }
             Phase::Closing | Phase::Closed => {
                 let close_time = Duration::from_secs(SESSION_CLOSE_S);

@@ -14,7 +14,7 @@
 //! - outputs: [`transmit`](ServerSession::transmit),
 //!   [`poll_timeout`](ServerSession::poll_timeout), [`wants_close`](ServerSession::wants_close);
 //! - what the events point at: [`envelope`](ServerSession::envelope),
-//!   [`content_facts`](ServerSession::content_facts),
+//!   [`content_facts`](ServerSession::content_facts), [`inserted`](ServerSession::inserted),
 //!   [`write_received_header`](ServerSession::write_received_header);
 //! - for the log: [`facts`](ServerSession::facts).
 //!
@@ -27,7 +27,7 @@
 //! # Guarantees
 //! - Replies are transmitted in the order of the commands, one for each.
 //! - Each [`Event::MessageBegin`] is followed by exactly one [`Event::MessageEnd`] or
-//!   [`Event::MessageAbandoned`], with [`Event::Content`] only between.
+//!   [`Event::MessageAbandoned`], with [`Event::Content`] and [`Event::Inserted`] only between.
 //! - The `250` to a message is written by [`handle_stored`](ServerSession::handle_stored) alone.
 //! - How the input was cut, and when a commit returns, changes no reply and no event's content.
 //!
@@ -66,15 +66,15 @@ use std::rc::Rc;
 use crate::clock::Now;
 use crate::ids::MessageId;
 use crate::proto::command::{self, Command};
-use crate::proto::data::DataDecoder;
 use crate::proto::enhanced::EnhancedCode;
-use crate::proto::fault::{BoundFault, Fault, LocalFault, SyntaxFault};
+use crate::proto::fault::{BoundFault, Fault, LocalFault};
 use crate::proto::line::{Found, LineAssembler};
 use crate::proto::reply::{self, Code, Reply};
 use crate::span::Span;
 
 use self::authentication::Authentication;
 pub use self::content::ContentFacts;
+use self::content::Intake;
 use self::envelope::Envelope;
 pub use self::envelope::{EnvelopeView, RecipientView, Recipients};
 pub use self::event::{ContentRefusal, Event, SessionFacts, Step, Stored};
@@ -103,7 +103,7 @@ enum Phase {
     AuthDelay,
     /// A proxy told of another client, which is not greeted yet.
     Renewed,
-    /// Between 354 and the end of data.
+    /// Between 354 and the end of data, or within a chunk.
     Content,
     /// The end of data came and is not acted upon yet.
     ContentEnded,
@@ -146,7 +146,8 @@ pub struct ServerSession {
     envelope: Envelope,
     /// The envelope is kept only until the next call of `advance`.
     envelope_ended: bool,
-    decoder: DataDecoder,
+    /// Made for the first message.
+    intake: Option<Box<Intake>>,
     /// `MessageBegin` was told, and neither `MessageEnd` nor `MessageAbandoned` since.
     body_is_open: bool,
     refusal: Option<ContentRefusal>,
@@ -207,7 +208,7 @@ impl ServerSession {
             replies: ReplyQueue::default(),
             envelope: Envelope::default(),
             envelope_ended: false,
-            decoder: DataDecoder::new(),
+            intake: None,
             body_is_open: false,
             refusal: None,
             input_ended: false,
@@ -294,12 +295,6 @@ impl ServerSession {
         }
     }
 
-    /// What is to be appended to the body at [`Event::Inserted`].
-    #[expect(clippy::unused_self, reason = "nothing is inserted yet")]
-    pub const fn inserted(&self) -> &[u8] {
-        &[]
-    }
-
     /// The other side.
     pub const fn peer(&self) -> Peer {
         self.peer
@@ -314,6 +309,7 @@ impl ServerSession {
             message_count: self.message_count,
             error_count: self.error_count,
             phase: match self.phase {
+                Phase::Command if self.body_is_open => "between chunks",
                 Phase::Handshake | Phase::TlsAccepted => "agreeing upon TLS",
                 Phase::Denied => "waiting for a refused client to leave",
                 Phase::Exchange | Phase::PasswordCheck | Phase::AuthDelay => "authenticating",
@@ -340,6 +336,9 @@ impl ServerSession {
     }
 
     fn read_command(&mut self, conditions: &Conditions, input: &[u8]) -> (usize, Option<Event>) {
+        if let Some(event) = self.abandon_chunks() {
+            return (0, Some(event));
+        }
         if self.replies.is_full() {
             return (0, Some(Event::Blocked));
         }
@@ -393,7 +392,9 @@ impl ServerSession {
                 Ok(event) => return event,
                 Err(fault) => Err(fault),
             },
-            Ok(Command::Bdat { .. }) => Err(SyntaxFault::NotImplemented.into()),
+            Ok(Command::Bdat { size_bytes, last }) => {
+                return self.bdat(conditions, size_bytes, last);
+            }
         };
         if let Err(fault) = done {
             self.refuse(fault);
@@ -442,7 +443,7 @@ impl ServerSession {
         }
         self.replies.push(|out| reply.write(out));
         // RFC 5321 §3.8: 421 tells that the channel closes.
-        if reply.code == Code::UNAVAILABLE_421 {
+        if reply.code == Code::UNAVAILABLE_421 || fault.loses_step() {
             self.close();
         }
     }

@@ -31,7 +31,8 @@ fn converse(session: &mut ServerSession, conditions: &Conditions, input: &[u8]) 
         match step.event {
             Event::NeedInput => break,
             Event::MessageEnd => session.handle_stored(conditions, Stored::Committed(MessageId(1))),
-            Event::MessageBegin | Event::Content(_) | Event::MessageAbandoned => {}
+            Event::MessageBegin | Event::Content(_) | Event::Inserted | Event::MessageAbandoned => {
+            }
             _ => panic!("{:?}", step.event),
         }
     }

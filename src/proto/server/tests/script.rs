@@ -25,8 +25,8 @@ use crate::clock::{Now, WallTime};
 use crate::ids::MessageId;
 use crate::message::{BodyType, DeliverBy, Notices, Notify, ReturnedContent, Wishes};
 use crate::proto::server::{
-    AuthOffer, Conditions, ContentRefusal, Event, Peer, ServerLimits, ServerPolicy, ServerSession,
-    Storage, Stored, TlsOffer,
+    AuthOffer, Conditions, ContentRefusal, Event, Peer, Role, ServerLimits, ServerPolicy,
+    ServerSession, Storage, Stored, TlsOffer,
 };
 
 /// One line of a transcript.
@@ -91,6 +91,16 @@ impl Script {
             "hold_s_max" => self.policy.limits.hold_time_max = Duration::from_secs(number()),
             "space_before_path" => self.policy.leniency.space_before_path = value == "yes",
             "missing_brackets" => self.policy.leniency.missing_brackets = value == "yes",
+            "bare_lf" => {
+                self.policy.leniency.bare_lf = true;
+                self.policy.role = Role::Submission;
+            }
+            "filter" => self.policy.header.remove_own_results = true,
+            "stamp" => self.policy.header.add_missing = true,
+            "header_bytes_max" => self.policy.limits.header_bytes_max = number(),
+            "header_fields_max" => {
+                self.policy.limits.header_fields_max = value.parse().expect("a number");
+            }
             "draining" => self.draining = value == "yes",
             "message_bytes_max" => self.policy.limits.message_bytes_max = number(),
             "text_line_bytes_max" => self.policy.limits.text_line_bytes_max = number(),
@@ -244,6 +254,8 @@ impl Driver {
             Event::MessageBegin => {
                 assert!(self.body.replace(Vec::new()).is_none(), "a body is open");
                 self.events.push("begin".into());
+                let id = MessageId(self.message_count + 1);
+                self.session.write_received_header(id, &self.conditions, &mut Vec::new());
                 if let Some(why) = self.next_refusal.take() {
                     self.session.refuse_content(why);
                 }
