@@ -86,8 +86,28 @@ counters! {
     connections_in_total,
     /// Connections to next hops since the start.
     connections_out_total,
-    /// Connections refused because the shard has as many as it may.
+    /// Connections refused because the listener has as many as it may in this shard.
     connections_refused,
+    /// Connections refused because the process has as many as it may.
+    connections_refused_process,
+    /// Connections refused because their address has as many as it may.
+    connections_refused_address,
+    /// Connections refused because their network has as many as it may.
+    connections_refused_network,
+    /// Connections closed because no PROXY header came from a proxy, or none that is good.
+    proxy_headers_refused,
+    /// Handshakes of TLS with clients that were done.
+    tls_handshakes,
+    /// Those of them that resumed a session.
+    tls_handshakes_resumed,
+    /// Handshakes of TLS with clients that failed.
+    tls_handshakes_failed,
+    /// Clients that authenticated.
+    auth_succeeded,
+    /// Authentications that failed.
+    auth_failed,
+    /// Authentications refused because too many passwords waited for their check.
+    auth_refused_busy,
     /// Messages refused after DATA because the spool had no room for them.
     refused_storage_full,
     /// Turns of the shard's loop.

@@ -53,6 +53,10 @@ pub const MEMORY_EASED_PERCENT: u64 = 80;
 /// interface send 125 MB, of which content is written out and not kept.
 pub const MEMORY_LOOK_MS: u64 = 100;
 
+/// Block that is asked for so that the allocator looks what it can give back. One of 64 KiB does not
+/// make it look, and one of 1 MiB does.
+pub const MEMORY_ASKED_BYTES: usize = 1 << 20;
+
 /// Log lines that wait for standard error. What comes on top is dropped and counted: a shard never
 /// waits for a log.
 pub const LOG_LINE_COUNT_MAX: usize = 16_384;
@@ -176,6 +180,22 @@ pub const ACCEPT_RETRY_MS: u64 = 200;
 
 /// Clients over the bound of a listener that are told so at a time.
 pub const REFUSED_CONNECTIONS_MAX: usize = 128;
+
+/// Bytes that wait to be sent to one client while a send is under way, from which on it is not read
+/// from: what TLS says by itself, such as answers to new keys.
+pub const OUTPUT_BYTES_MAX: usize = 16_384;
+
+/// Handshake steps of one turn. A step costs up to a millisecond (a signature with RSA of 2,048
+/// bits; a quarter of that with ECDSA), and that times this is how long the other sessions of a
+/// shard wait for a storm of handshakes.
+pub const HANDSHAKES_PER_TURN_MAX: usize = 4;
+
+/// Passwords that one shard has checked at a time, each on a thread of its own. A check takes the
+/// memory of the user's string: 19 MiB with what `ringpost password` makes.
+pub const PASSWORD_CHECKS_MAX: usize = 2;
+
+/// Passwords that wait for their check; the last of them waits for some seconds.
+pub const PASSWORD_CHECKS_WAITING_MAX: usize = 256;
 
 /// Longest PROXY header that is taken. Those that name a client have 52 bytes at most; what proxies
 /// add about TLS and networks of their own takes some hundred more.

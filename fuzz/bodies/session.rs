@@ -180,6 +180,13 @@ impl Driver {
                     assert!(!span.is_empty());
                     self.body.as_mut().expect("a body").extend_from_slice(span.of(seen));
                 }
+                Event::Inserted => {
+                    let inserted = self.session.inserted();
+                    self.body.as_mut().expect("a body").extend_from_slice(inserted);
+                }
+                Event::StartTls | Event::CheckPassword | Event::PeerChanged => {
+                    unreachable!("a plain listener offers no TLS, no AUTH and no XCLIENT")
+                }
                 Event::MessageEnd => self.end_message(),
                 Event::MessageAbandoned => {
                     assert!(self.body.take().is_some(), "no body is open");

@@ -23,8 +23,8 @@ pub(super) struct Figure {
     /// Its name in the metrics, without the `_total` that the text format adds to counters. Figures
     /// of one metric stand together.
     pub(super) metric: &'static str,
-    /// The value of the label `direction`, for metrics that have it.
-    pub(super) direction: Option<&'static str>,
+    /// The label that tells it from others of its metric, and its value.
+    pub(super) label: Option<(&'static str, &'static str)>,
     /// How it moves.
     pub(super) kind: Kind,
     /// One line about it.
@@ -37,11 +37,11 @@ macro_rules! figure {
     ($kind:ident $name:ident, $metric:literal, $help:literal) => {
         figure!($kind $name, $metric, None, $help)
     };
-    ($kind:ident $name:ident, $metric:literal, $direction:expr, $help:literal) => {
+    ($kind:ident $name:ident, $metric:literal, $label:expr, $help:literal) => {
         Figure {
             name: stringify!($name),
             metric: $metric,
-            direction: $direction,
+            label: $label,
             kind: Kind::$kind,
             help: $help,
             read: |counters| counters.$name,
@@ -91,24 +91,64 @@ pub(super) const FIGURES: &[Figure] = &[
     ),
     figure!(Gauge spool_segments, "ringpost_spool_segments", "Segment files in use"),
     figure!(
-        Gauge connections_in, "ringpost_smtp_connections", Some("in"),
+        Gauge connections_in, "ringpost_smtp_connections", Some(("direction", "in")),
         "SMTP connections that are open"
     ),
     figure!(
-        Gauge connections_out, "ringpost_smtp_connections", Some("out"),
+        Gauge connections_out, "ringpost_smtp_connections", Some(("direction", "out")),
         "SMTP connections that are open"
     ),
     figure!(
-        Counter connections_in_total, "ringpost_smtp_connections_opened", Some("in"),
+        Counter connections_in_total, "ringpost_smtp_connections_opened", Some(("direction", "in")),
         "SMTP connections since the start"
     ),
     figure!(
-        Counter connections_out_total, "ringpost_smtp_connections_opened", Some("out"),
+        Counter connections_out_total, "ringpost_smtp_connections_opened", Some(("direction", "out")),
         "SMTP connections since the start"
     ),
     figure!(
         Counter connections_refused, "ringpost_smtp_connections_refused",
-        "Connections refused because the shard has as many as it may"
+        Some(("limit", "listener")), "Connections refused because a limit was met"
+    ),
+    figure!(
+        Counter connections_refused_process, "ringpost_smtp_connections_refused",
+        Some(("limit", "process")), "Connections refused because a limit was met"
+    ),
+    figure!(
+        Counter connections_refused_address, "ringpost_smtp_connections_refused",
+        Some(("limit", "address")), "Connections refused because a limit was met"
+    ),
+    figure!(
+        Counter connections_refused_network, "ringpost_smtp_connections_refused",
+        Some(("limit", "network")), "Connections refused because a limit was met"
+    ),
+    figure!(
+        Counter proxy_headers_refused, "ringpost_proxy_headers_refused",
+        "Connections of proxies closed for want of a good PROXY header"
+    ),
+    figure!(
+        Counter tls_handshakes, "ringpost_tls_handshakes",
+        "Handshakes of TLS with clients that were done"
+    ),
+    figure!(
+        Counter tls_handshakes_resumed, "ringpost_tls_handshakes_resumed",
+        "Handshakes of TLS with clients that resumed a session"
+    ),
+    figure!(
+        Counter tls_handshakes_failed, "ringpost_tls_handshakes_failed",
+        "Handshakes of TLS with clients that failed"
+    ),
+    figure!(
+        Counter auth_succeeded, "ringpost_authentications", Some(("result", "ok")),
+        "Authentications of clients"
+    ),
+    figure!(
+        Counter auth_failed, "ringpost_authentications", Some(("result", "failed")),
+        "Authentications of clients"
+    ),
+    figure!(
+        Counter auth_refused_busy, "ringpost_authentications", Some(("result", "busy")),
+        "Authentications of clients"
     ),
     figure!(
         Counter refused_storage_full, "ringpost_transactions_refused_storage_full",
@@ -150,7 +190,8 @@ mod tests {
             assert_eq!(others.count(), pair.len(), "{}", pair[0].metric);
             for figure in pair {
                 assert_eq!((figure.kind, figure.help), (pair[0].kind, pair[0].help));
-                assert_eq!(figure.direction.is_some(), pair.len() > 1);
+                assert_eq!(figure.label.is_some(), pair.len() > 1);
+                assert_eq!(figure.label.map(|it| it.0), pair[0].label.map(|it| it.0));
             }
         }
     }

@@ -61,7 +61,7 @@ impl Collector for Figures {
             let mut family = encoder.encode_descriptor(first.metric, first.help, None, kind)?;
             for figure in metric {
                 for (shard, counters) in snapshots.iter().enumerate() {
-                    let labels = Labels { shard, direction: figure.direction };
+                    let labels = Labels { shard, other: figure.label };
                     encode_figure(figure, counters, family.encode_family(&labels)?)?;
                 }
             }
@@ -98,7 +98,7 @@ fn encode_commits(
         encoder.encode_descriptor(COMMIT_SECONDS, help, None, MetricType::Histogram)?;
     let bounds = COMMIT_BUCKETS_US.map(seconds);
     for (shard, counters) in snapshots.iter().enumerate() {
-        let labels = Labels { shard, direction: None };
+        let labels = Labels { shard, other: None };
         let bounds = bounds.into_iter().chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(counters.commits_by_duration).collect();
         // Counters of one turn may be seen apart; the buckets' own sum always agrees with them.
@@ -119,18 +119,18 @@ fn seconds(us: u64) -> f64 {
     us as f64 / 1e6
 }
 
-/// `shard`, and `direction` where a metric has it.
+/// `shard`, and another where a metric has it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Labels {
     shard: usize,
-    direction: Option<&'static str>,
+    other: Option<(&'static str, &'static str)>,
 }
 
 impl EncodeLabelSet for Labels {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result<(), fmt::Error> {
         ("shard", self.shard).encode(encoder.encode_label())?;
-        match self.direction {
-            Some(direction) => ("direction", direction).encode(encoder.encode_label()),
+        match self.other {
+            Some(label) => label.encode(encoder.encode_label()),
             None => Ok(()),
         }
     }

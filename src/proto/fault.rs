@@ -155,6 +155,10 @@ pub enum BoundFault {
     Time,
     /// More of something in a minute, or at a time, than there may be.
     Throttle(Over),
+    /// As many connections as the listener may have.
+    ListenerConnections,
+    /// As many connections as the process may have.
+    ProcessConnections,
 }
 
 /// See [`Fault::Content`].
@@ -205,18 +209,18 @@ impl Fault {
         match self {
             Self::Line(fault) => line_reply(fault),
             Self::Syntax(fault) => syntax_reply(fault),
-            Self::Sender(PathFault::NonAscii) => {
-                // RFC 6531 §3.5: 550 where MAIL needs an ASCII address, 553 where RCPT does.
-                Reply::new(Code::REFUSED_550, EnhancedCode::NON_ASCII_5_6_7, NON_ASCII_TEXT)
+            // RFC 6531 §3.5: 550 where MAIL needs an ASCII address, 553 where RCPT does.
+            Self::Sender(fault @ PathFault::NonAscii) => {
+                Reply::new(Code::REFUSED_550, EnhancedCode::NON_ASCII_5_6_7, fault.text())
             }
-            Self::Recipient(PathFault::NonAscii) => {
-                Reply::new(Code::MAILBOX_553, EnhancedCode::NON_ASCII_5_6_7, NON_ASCII_TEXT)
+            Self::Recipient(fault @ PathFault::NonAscii) => {
+                Reply::new(Code::MAILBOX_553, EnhancedCode::NON_ASCII_5_6_7, fault.text())
             }
             Self::Sender(fault) => {
-                Reply::new(Code::SYNTAX_501, EnhancedCode::SENDER_SYNTAX_5_1_7, path_text(fault))
+                Reply::new(Code::SYNTAX_501, EnhancedCode::SENDER_SYNTAX_5_1_7, fault.text())
             }
             Self::Recipient(fault) => {
-                Reply::new(Code::SYNTAX_501, EnhancedCode::RECIPIENT_SYNTAX_5_1_3, path_text(fault))
+                Reply::new(Code::SYNTAX_501, EnhancedCode::RECIPIENT_SYNTAX_5_1_3, fault.text())
             }
             Self::Sequence(fault) => sequence_reply(fault),
             Self::Policy(fault) => policy_reply(fault),
@@ -227,8 +231,6 @@ impl Fault {
         }
     }
 }
-
-const NON_ASCII_TEXT: &str = "Address beyond ASCII: send EHLO, and SMTPUTF8 with MAIL";
 
 const fn line_reply(fault: LineFault) -> Reply {
     // RFC 5321 §4.5.3.1.9 for the length, §2.3.8 for the line end.
@@ -286,28 +288,6 @@ const fn syntax_reply(fault: SyntaxFault) -> Reply {
 
 const fn arguments_reply(text: &'static str) -> Reply {
     Reply::new(Code::SYNTAX_501, EnhancedCode::ARGUMENTS_5_5_4, text)
-}
-
-const fn path_text(fault: PathFault) -> &'static str {
-    match fault {
-        PathFault::SpaceBefore => "Space before the address: send none behind FROM: and TO:",
-        PathFault::Brackets => "Address not in angle brackets: send <user@example.com>",
-        PathFault::Route => "Source route malformed: leave it out",
-        PathFault::LocalPart => "Part before the @ malformed: quote what is not an atom",
-        PathFault::LocalPartTooLong => "Part before the @ too long: it has at most 255 bytes",
-        PathFault::DomainMissing => "Domain missing: send <user@example.com>",
-        PathFault::Domain => "Domain malformed: it has letters, digits, hyphens and dots",
-        PathFault::DomainTooLong => "Domain too long: it has at most 255 bytes, 63 between dots",
-        PathFault::DomainNotNormal => {
-            "Domain not in the normal form of IDNA: send it so, or in ASCII (xn--)"
-        }
-        PathFault::AddressLiteral => {
-            "Address literal malformed: send [192.0.2.1] or [IPv6:2001:db8::1]"
-        }
-        PathFault::NullForward => "Recipient empty: only a sender may be <>",
-        PathFault::NonAscii => NON_ASCII_TEXT,
-        PathFault::NotUtf8 => "Address holds bytes that are neither ASCII nor UTF-8",
-    }
 }
 
 const fn sequence_reply(fault: SequenceFault) -> Reply {
@@ -401,6 +381,16 @@ const fn bound_reply(fault: BoundFault) -> Reply {
             "Session took too long: closing, connect again",
         ),
         BoundFault::Throttle(over) => throttle_reply(over),
+        BoundFault::ListenerConnections => Reply::new(
+            Code::UNAVAILABLE_421,
+            EnhancedCode::NOT_ACCEPTING_4_3_2,
+            "Too many connections to this port: try again later",
+        ),
+        BoundFault::ProcessConnections => Reply::new(
+            Code::UNAVAILABLE_421,
+            EnhancedCode::NOT_ACCEPTING_4_3_2,
+            "Too many connections to this server: try again later",
+        ),
     }
 }
 
@@ -561,9 +551,9 @@ mod tests {
         assert!(too_long.contains(&COMMAND_LINE_BYTES_MAX.to_string()));
         let too_long = Fault::Auth(AuthFault::LineTooLong).reply().text;
         assert!(too_long.contains(&AUTH_LINE_BYTES_MAX.to_string()));
-        assert!(path_text(PathFault::LocalPartTooLong).contains(&LOCAL_PART_BYTES_MAX.to_string()));
-        assert!(path_text(PathFault::DomainTooLong).contains(&DOMAIN_BYTES_MAX.to_string()));
-        assert!(path_text(PathFault::DomainTooLong).contains(&LABEL_BYTES_MAX.to_string()));
+        assert!(PathFault::LocalPartTooLong.text().contains(&LOCAL_PART_BYTES_MAX.to_string()));
+        assert!(PathFault::DomainTooLong.text().contains(&DOMAIN_BYTES_MAX.to_string()));
+        assert!(PathFault::DomainTooLong.text().contains(&LABEL_BYTES_MAX.to_string()));
     }
 
     #[test]
@@ -585,11 +575,14 @@ mod tests {
             Fault::Auth(AuthFault::Sasl(SaslFailure::Credentials)),
             Fault::Auth(AuthFault::FailuresOfAddress),
             Fault::Auth(AuthFault::Busy),
+            Fault::Policy(PolicyFault::SenderDenied),
             Fault::Bound(BoundFault::Time),
             Fault::Bound(BoundFault::Throttle(Over::ConnectionsOfNetwork)),
             Fault::Bound(BoundFault::Throttle(Over::MessagesOfUser)),
             Fault::Bound(BoundFault::Throttle(Over::RecipientsOfAddress)),
             Fault::Local(LocalFault::MemoryShort),
+            Fault::Bound(BoundFault::ListenerConnections),
+            Fault::Bound(BoundFault::ProcessConnections),
             Fault::Content(ContentFault::TooManyHops),
             Fault::Local(LocalFault::StorageFull),
         ];

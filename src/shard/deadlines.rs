@@ -16,6 +16,7 @@ use crate::clock::Now;
 /// Who is to be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Waiting {
+    Arrival { index: usize, serial: u64 },
     Session { index: usize, serial: u64 },
     Connection { index: usize, serial: u64 },
     AcceptAgain,

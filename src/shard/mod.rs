@@ -35,8 +35,9 @@ use crate::io::ring::{Completion, ListenerKey, Ring, Sleep};
 use crate::io::store::ShardDirectory;
 use crate::io::time;
 use crate::limits::ACCEPT_RETRY_MS;
+use crate::network::Network;
 use crate::proto::client::{ClientSettings, Failure};
-use crate::proto::server::{Conditions, ServerPolicy, Storage};
+use crate::proto::server::{Conditions, Storage};
 use crate::queue::Queue;
 use crate::route::{NextHop, RouteTable};
 use crate::seed::SeedStream;
@@ -62,7 +63,7 @@ pub use start::{Ready, ShardError, Started, start};
 
 use content::ChunkRead;
 use deadlines::{Deadlines, Scheduled, Waiting};
-use inbound::Session;
+use inbound::{Arrival, Offer, PasswordChecks, Session};
 use names::QuerySockets;
 use outcomes::{OwnMessage, Unrecorded};
 use relay::{Connection, IdleConnections};
@@ -74,6 +75,7 @@ use spooling::{SegmentWork, Waiter};
 #[derive(Clone, Copy, Debug)]
 enum Owner {
     Listener(usize),
+    Arrival(usize),
     Session(usize),
     Connection(usize),
     Query(QueryId),
@@ -85,21 +87,27 @@ enum Owner {
 #[derive(Debug)]
 struct Listener {
     key: Option<ListenerKey>,
-    policy: Rc<ServerPolicy>,
+    offer: Rc<Offer>,
+    proxy_from: Vec<Network>,
     connections_max: usize,
     /// Connections that are open.
     connections: usize,
+    /// Connections on top of them, which are told that there is no room.
+    refused: usize,
 }
 
 impl Listener {
     fn new(key: ListenerKey, reload: ListenerReload) -> Self {
-        let ListenerReload { policy, connections_max, .. } = reload;
-        Self { key: Some(key), policy: Rc::new(policy), connections_max, connections: 0 }
+        let ListenerReload { policy, tls, proxy_from, connections_max } = reload;
+        let offer = Rc::new(Offer { policy: Rc::new(policy), tls });
+        Self { key: Some(key), offer, proxy_from, connections_max, connections: 0, refused: 0 }
     }
 
     fn reload(&mut self, reload: ListenerReload) {
-        self.policy = Rc::new(reload.policy);
-        self.connections_max = reload.connections_max;
+        let ListenerReload { policy, tls, proxy_from, connections_max } = reload;
+        self.offer = Rc::new(Offer { policy: Rc::new(policy), tls });
+        self.proxy_from = proxy_from;
+        self.connections_max = connections_max;
     }
 }
 
@@ -118,14 +126,22 @@ struct Shard {
     serial: u64,
     counters: Counters,
     published: Arc<PublishedCounters>,
+    shared: Shared,
+    /// Connections from clients that the process takes.
+    process_connections_max: usize,
 
     // Reception.
     listeners: Vec<Listener>,
+    /// Connections of proxies that have not told their client yet.
+    arrivals: Slab<Arrival>,
     sessions: Slab<Session>,
     /// Sessions that wait for the spool to take more.
     stalled: Vec<(usize, u64)>,
+    /// Sessions whose handshake has input, in the order of its arrival.
+    handshakes: VecDeque<(usize, u64)>,
+    passwords: PasswordChecks,
     ids: MessageIds,
-    /// For trace lines.
+    /// For trace lines, and for replies before they are encrypted.
     scratch: Vec<u8>,
 
     // Spool.
@@ -232,11 +248,14 @@ impl Shard {
             self.due(at, waiting);
         }
         self.pump();
-        Ok(busy)
+        // Those that wait for the next turn wait for nothing else.
+        Ok(busy || !self.handshakes.is_empty())
     }
 
     /// Lets everything that does not wait for the kernel go on.
     fn pump(&mut self) {
+        self.pump_handshakes();
+        self.pump_passwords();
         self.pump_spool();
         self.pump_relay();
         self.pump_names();
@@ -256,7 +275,7 @@ impl Shard {
     fn complete(&mut self, completion: Completion<Owner>) {
         match completion {
             Completion::Accepted { owner: Owner::Listener(listener), socket } => {
-                self.begin_session(listener, socket);
+                self.accepted(listener, socket);
             }
             Completion::AcceptEnded { owner: Owner::Listener(_), error } => {
                 tracing::error!(
@@ -266,13 +285,15 @@ impl Shard {
                 let at = self.now + Duration::from_millis(ACCEPT_RETRY_MS);
                 self.deadlines.schedule(&mut Scheduled::default(), at, Waiting::AcceptAgain);
             }
-            Completion::Received { owner, bytes } => match owner {
-                Owner::Session(index) => self.session_received(index, &bytes),
+            Completion::Received { owner, mut bytes } => match owner {
+                Owner::Arrival(index) => self.arrival_received(index, &bytes),
+                Owner::Session(index) => self.session_received(index, &mut bytes),
                 Owner::Connection(index) => self.talk_received(index, &bytes),
                 Owner::Query(query) => self.query_received(query, &bytes),
                 owner => unexpected(owner),
             },
             Completion::ReceiveEnded { owner, error } => match owner {
+                Owner::Arrival(index) => self.arrival_ended(index),
                 Owner::Session(index) => self.session_ended(index, error.as_ref()),
                 Owner::Connection(index) => self.talk_ended(index, error.as_ref()),
                 Owner::Query(query) => self.query_ended(query, error),
@@ -306,6 +327,7 @@ impl Shard {
 
     fn due(&mut self, at: Now, waiting: Waiting) {
         match waiting {
+            Waiting::Arrival { index, serial } => self.arrival_due(index, serial),
             Waiting::Session { index, serial } => self.session_due(index, serial, at),
             Waiting::Connection { index, serial } => self.connection_due(index, serial, at),
             Waiting::AcceptAgain => {
@@ -335,6 +357,7 @@ impl Shard {
             }
             ToShard::Reload(reload) => {
                 self.routes = reload.routes;
+                self.process_connections_max = reload.connections_max;
                 for (listener, reload) in self.listeners.iter_mut().zip(reload.listeners) {
                     listener.reload(reload);
                 }
@@ -352,7 +375,8 @@ impl Shard {
     }
 
     fn is_over(&self) -> bool {
-        let quiet = self.sessions.is_empty() && self.connections.is_empty();
+        let quiet = self.arrivals.is_empty() && self.sessions.is_empty();
+        let quiet = quiet && self.connections.is_empty();
         let recorded = self.unrecorded.is_empty() && self.reports.is_empty();
         let recorded = self.cut_off || (recorded && self.own_again.is_empty());
         let committed = recorded && self.waiters.is_empty() && self.spool.is_idle();
@@ -378,7 +402,7 @@ impl Shard {
                 Room::Ready | Room::Busy => Storage::Ready,
                 Room::Full => Storage::Full,
             },
-            memory_is_short: false,
+            memory_is_short: self.shared.memory_is_short(),
             draining: self.stopping.is_some(),
         }
     }

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
 use slab::Slab;
 
 use crate::counters::{Counters, PublishedCounters};
@@ -24,12 +24,13 @@ use crate::io::dns::Resolver;
 use crate::io::ring::{Ring, RingError, Sleep};
 use crate::io::store::{ShardDirectory, StoreError};
 use crate::io::time;
-use crate::limits::{EXECUTOR_IO_MEMORY_BYTES, EXECUTOR_RING_ENTRIES};
+use crate::limits::{EXECUTOR_IO_MEMORY_BYTES, EXECUTOR_RING_ENTRIES, PASSWORD_CHECKS_MAX};
 use crate::queue::Queue;
 use crate::seed::SeedStream;
 use crate::spool::{self, Recovered, Room, SegmentFiles, Spool, SpoolOptions, read_extent};
 
 use super::deadlines::{Deadlines, Scheduled};
+use super::inbound::PasswordChecks;
 use super::mesh::{Mesh, ShardHandle, mesh};
 use super::names::QuerySockets;
 use super::relay::IdleConnections;
@@ -129,6 +130,8 @@ pub fn start(
         .name(&format!("shard-{}", settings.id))
         .io_memory(EXECUTOR_IO_MEMORY_BYTES)
         .ring_depth(EXECUTOR_RING_ENTRIES)
+        // Passwords must not keep the spool from its segments, nor either the shard from its CPU.
+        .blocking_thread_pool_placement(PoolPlacement::Unbound(PASSWORD_CHECKS_MAX + 1))
         .spawn(move || async move {
             let result = live(settings, directory, orphans, published, mesh, tell).await;
             ended();
@@ -264,9 +267,14 @@ impl Shard {
             serial: 0,
             counters: Counters::default(),
             published,
+            shared: settings.shared,
+            process_connections_max: settings.connections_max,
             listeners: Vec::new(),
+            arrivals: Slab::new(),
             sessions: Slab::new(),
             stalled: Vec::new(),
+            handshakes: VecDeque::new(),
+            passwords: PasswordChecks::default(),
             scratch: Vec::new(),
             directory,
             segments,

@@ -21,7 +21,7 @@ fn every_listener_is_ready_when_the_line_says_so() {
         let server = Ringpost::start(test, &config);
         let mails = ["first", "second"].map(Mail::small);
         for (mail, address) in mails.iter().zip(config.smtp_addresses()) {
-            SmtpSocket::session(*address).deliver(SENDER, RECIPIENT, &mail.content);
+            SmtpSocket::session(address).deliver(SENDER, RECIPIENT, &mail.content);
         }
         assert_arrived(test, &sink, &mails, 1);
         server.stop(test);

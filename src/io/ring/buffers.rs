@@ -12,7 +12,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::slice;
@@ -151,8 +151,8 @@ fn allocate(layout: Layout) -> NonNull<u8> {
     NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout))
 }
 
-/// Bytes from a peer, read in place in the buffer that the kernel received them into. Dropping
-/// them gives the buffer back to the kernel.
+/// Bytes from a peer, read in place in the buffer that the kernel received them into, and changed
+/// there by whoever decrypts them. Dropping them gives the buffer back to the kernel.
 pub struct ReceivedBytes {
     group: Rc<BufferGroup>,
     id: u16,
@@ -182,6 +182,16 @@ impl Deref for ReceivedBytes {
         // SAFETY: the buffer is this object's alone until it is dropped, it is initialised
         // (zeroed, then written by the kernel), and the group keeps it allocated.
         unsafe { slice::from_raw_parts(start, self.length) }
+    }
+}
+
+impl DerefMut for ReceivedBytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref`.
+        let start = unsafe { self.group.buffer(self.id).add(self.start) };
+        // SAFETY: as in `deref`; and `&mut self` is the only way to these bytes: nothing else
+        // names a buffer that the kernel does not have.
+        unsafe { slice::from_raw_parts_mut(start, self.length) }
     }
 }
 

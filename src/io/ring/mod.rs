@@ -184,6 +184,11 @@ impl<O: Copy> Ring<O> {
         }))
     }
 
+    /// Makes another the owner of a socket: what the kernel says of it from now on is the new one's.
+    pub fn hand_over(&mut self, key: &SocketKey, owner: O) {
+        self.sockets[key.0].owner = owner;
+    }
+
     /// Connects a socket; [`Completion::Connected`] tells the result.
     pub fn connect(&mut self, key: &SocketKey, address: SocketAddr) {
         let address = Box::new(SockAddr::from(address));

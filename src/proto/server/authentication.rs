@@ -68,13 +68,17 @@ impl ServerSession {
         }
     }
 
+    /// Authentications of this session that failed.
+    pub const fn auth_failures(&self) -> u32 {
+        self.auth_failures
+    }
+
     /// The name of the user who authenticated.
     pub fn user(&self) -> Option<&[u8]> {
         self.user.as_deref()
     }
 
     /// The mechanisms that AUTH takes at the moment, the strongest first.
-    #[allow(dead_code, reason = "the EHLO answer does not list it yet")]
     pub(super) fn auth_keywords(&self) -> impl Iterator<Item = &'static str> {
         let offered = move |mechanism: &Mechanism| self.offers_mechanism(*mechanism);
         Mechanism::ALL.into_iter().filter(offered).map(Mechanism::name)

@@ -1,6 +1,7 @@
 //! The session against transcripts, at every cut, and at the ends of its bounds.
 
 mod bounds;
+mod identity;
 mod random;
 mod script;
 
