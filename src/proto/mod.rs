@@ -72,6 +72,7 @@
 //! | 7505 | null MX | `route` | yes |
 //! | 7677 | SCRAM-SHA-256 and -PLUS | `sasl`, `credentials` | yes |
 //! | 7766 | DNS over TCP | `io::dns` | partial: a connection for each query |
+//! | 8314 | TLS from the first byte on (§3.3), with port 465 | `config`, `server` | yes |
 //! | 8689 | REQUIRETLS (§2, §5) | `server`, `shard::reports` | partial: no header field |
 //! | 9266 | channel binding `tls-exporter` | `sasl` | yes |
 //! | 8446 | TLS 1.3 | `io::tls` | yes; by rustls, without early data |
