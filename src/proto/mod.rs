@@ -47,7 +47,7 @@
 //! | 5077 | tickets of TLS 1.2 | `io::tls` | yes |
 //! | 5246 | TLS 1.2 | `io::tls` | yes; by rustls, without renegotiation |
 //! | 5248 | registry of enhanced status codes | `enhanced` | yes |
-//! | 5280 | certificates: the algorithm of the signature (§4.1) | `io::tls` | partial; the rest by rustls |
+//! | 5280 | certificates: hash of the signature (§4.1) | `io::tls` | partial; the rest by rustls |
 //! | 5321 | SMTP | all | yes; EXPN, SEND, SOML, SAML and TURN are answered with 502 |
 //! | 5322 | message format | `data` (header end), `path` (`atext`), `clock`, `dsn` | partial |
 //! | 5452 | forged DNS replies | `io::dns` | yes |
