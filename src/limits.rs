@@ -53,6 +53,10 @@ pub const MEMORY_EASED_PERCENT: u64 = 80;
 /// interface send 125 MB, of which content is written out and not kept.
 pub const MEMORY_LOOK_MS: u64 = 100;
 
+/// Block that is asked for so that the allocator looks what it can give back. One of 64 KiB does not
+/// make it look, and one of 1 MiB does.
+pub const MEMORY_ASKED_BYTES: usize = 1 << 20;
+
 /// Log lines that wait for standard error. What comes on top is dropped and counted: a shard never
 /// waits for a log.
 pub const LOG_LINE_COUNT_MAX: usize = 16_384;
@@ -146,6 +150,11 @@ pub const HEADER_BYTES_MAX: u64 = 256 << 10;
 
 /// Fields of one header, unless the configuration says otherwise.
 pub const HEADER_FIELDS_MAX: u32 = 1_000;
+
+/// Head of a field that is read before it is known whether the field stays, and so what is held of
+/// a header that comes in pieces. Names are shorter than a line (RFC 5322 §2.1.1 has 998), and
+/// comments before the name of a server in `Authentication-Results` are rare.
+pub const HEADER_HELD_BYTES_MAX: usize = 1_024;
 
 /// Wait for a command, and for a piece of content, unless the configuration says otherwise
 /// (RFC 5321 §4.5.3.2.7 wants at least five minutes).

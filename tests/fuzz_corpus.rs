@@ -2,7 +2,7 @@
 //! how they come about.
 
 // All of it is test code, the bodies too.
-#![allow(clippy::expect_used, clippy::panic)]
+#![allow(clippy::expect_used, clippy::panic, unreachable_pub)]
 
 use std::fs;
 use std::path::Path;

@@ -4,14 +4,17 @@
 //! nobody else can have them, and so do the pages of the program itself, as in `ps` and `top`. The
 //! kernel's buffers for the process's sockets do not; they come out of what the ceiling leaves.
 //!
+//! mimalloc keeps what was freed until some thread asks for a block that no page of its own can
+//! hold, and gives back then what was free for a while, whichever thread freed it. After a peak
+//! nothing might ask, since no transaction begins; so the watch asks itself.
+//!
 //! # Guarantees
 //! [`MemoryWatch`] says that memory is short from [`MEMORY_SHORT_PERCENT`] of the ceiling on, and
 //! takes it back below [`MEMORY_EASED_PERCENT`]. In between it says what it said before, so that
 //! clients are not refused and let in by turns.
 //!
 //! # Never
-//! It frees nothing and ends nothing: what runs may go on. The space between the mark and the
-//! ceiling is for that.
+//! It ends nothing: what runs may go on. The space between the mark and the ceiling is for that.
 //!
 //! # Failures
 //! A kernel without `/proc` leaves the last answer as it is, and the caller is told. Where no limit
@@ -22,6 +25,7 @@
 //! second version are read.
 
 use std::fs;
+use std::hint;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +33,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::{info, warn};
 
-use crate::limits::{MEMORY_EASED_PERCENT, MEMORY_SHARE_PERCENT, MEMORY_SHORT_PERCENT};
+use crate::limits::{
+    MEMORY_ASKED_BYTES, MEMORY_EASED_PERCENT, MEMORY_SHARE_PERCENT, MEMORY_SHORT_PERCENT,
+};
 
 /// Where the kernel tells of memory.
 #[derive(Clone, Debug)]
@@ -123,6 +129,10 @@ impl MemoryWatch {
         let was_short = self.is_short.load(Ordering::Relaxed);
         let mark = if was_short { MEMORY_EASED_PERCENT } else { MEMORY_SHORT_PERCENT };
         let is_short = used >= percent_of(ceiling, mark);
+        if used >= percent_of(ceiling, MEMORY_EASED_PERCENT) {
+            // See the module: only that it is asked for counts.
+            hint::black_box(Vec::<u8>::with_capacity(MEMORY_ASKED_BYTES));
+        }
         if is_short != was_short {
             self.is_short.store(is_short, Ordering::Relaxed);
             if is_short {

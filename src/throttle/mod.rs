@@ -20,11 +20,11 @@
 //! A key is never stored, only a hash of it that nobody can foresee who does not know the secret.
 //!
 //! # Failures
-//! With more keys than there are slots, a new key takes the place of the rate of which least is used
-//! up: a client that is at its bound stays bounded, while many that are not may displace each other. That is counted ([`Pressure::forgotten`]). Connections are never
-//! forgotten. If a key finds nothing but connections in all its slots, a connection is refused,
-//! since nobody could say how many there are, and other things pass; both are counted
-//! ([`Pressure::turned_away`]).
+//! With more keys than there are slots, a new key takes the place of the rate of which least is
+//! used up: a client that is at its bound stays bounded, while many that are not may displace each
+//! other. That is counted ([`Pressure::forgotten`]). Connections are never forgotten. If a key
+//! finds nothing but connections in all its slots, a connection is refused, since nobody could say
+//! how many there are, and other things pass; both are counted ([`Pressure::turned_away`]).
 //!
 //! A rate that nobody asked for in a hundred days may be taken for used up, for a minute: the time
 //! in its slot has 39 bits.

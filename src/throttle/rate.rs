@@ -1,8 +1,8 @@
 //! Rates: the generic cell rate algorithm of ATM (ITU-T I.371), with a burst of a minute's worth.
 //!
 //! The count of a rate is the time at which the client has used up nothing any more. Each event
-//! moves it on by one interval, from now if it lies in the past. An event that would move it further
-//! than a whole burst ahead is one too many.
+//! moves it on by one interval, from now if it lies in the past. An event that would move it
+//! further than a whole burst ahead is one too many.
 
 use crate::clock::Now;
 use crate::limits::THROTTLE_EVENTS_PER_MINUTE_MAX;

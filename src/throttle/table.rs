@@ -1,9 +1,9 @@
 //! A table of counts that all shards change at once, without a lock.
 //!
-//! A slot is one atomic word, which holds the key's mark and its count: one compare-and-swap changes
-//! a count only while it still belongs to the key. A key may lie in any slot of two buckets that its
-//! hash picks. It must never have two counts, although a slot is given away as soon as its count
-//! says nothing any more. So a newcomer takes a slot in two steps.
+//! A slot is one atomic word, which holds the key's mark and its count: one compare-and-swap
+//! changes a count only while it still belongs to the key. A key may lie in any slot of two buckets
+//! that its hash picks. It must never have two counts, although a slot is given away as soon as its
+//! count says nothing any more. So a newcomer takes a slot in two steps.
 //!
 //! 1. It *claims* the slot: the word has the key's mark and a number that no other claim has.
 //! 2. It looks at all slots of the key again. Only if the claim is the only one, and no count is
@@ -253,8 +253,8 @@ impl Table {
     }
 }
 
-/// How much a newcomer destroys who takes the place of `word`: how far ahead its rate is, or nothing
-/// if it says nothing. `None` if it must stay.
+/// How much a newcomer destroys who takes the place of `word`: how far ahead its rate is, or
+/// nothing if it says nothing. `None` if it must stay.
 fn room(word: u64, now: Tick) -> Option<u64> {
     let value = word & VALUE_MASK;
     if word == EMPTY {

@@ -387,7 +387,8 @@ proptest! {
                     let result = throttles.message(now, SCOPE, &limits, address, user_name);
                     let (_, _, rate) = twin_names(client);
                     let mut names = vec![(format!("message {rate}"), 4, Over::MessagesOfAddress)];
-                    names.extend(user.map(|u| (format!("user message {u}"), 3, Over::MessagesOfUser)));
+                    let of_user = user.map(|user| format!("user message {user}"));
+                    names.extend(of_user.map(|name| (name, 3, Over::MessagesOfUser)));
                     prop_assert_eq!(result, twin.event(&names));
                 }
                 Operation::Recipient { client, user } => {
@@ -397,7 +398,8 @@ proptest! {
                     let result = throttles.recipient(now, SCOPE, &limits, address, user_name);
                     let (_, _, rate) = twin_names(client);
                     let mut names = vec![(format!("rcpt {rate}"), 6, Over::RecipientsOfAddress)];
-                    names.extend(user.map(|u| (format!("user rcpt {u}"), 5, Over::RecipientsOfUser)));
+                    let of_user = user.map(|user| format!("user rcpt {user}"));
+                    names.extend(of_user.map(|name| (name, 5, Over::RecipientsOfUser)));
                     prop_assert_eq!(result, twin.event(&names));
                 }
                 Operation::AuthFailed { client } => {
