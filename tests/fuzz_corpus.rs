@@ -2,11 +2,13 @@
 //! how they come about.
 
 // All of it is test code, the bodies too.
-<<<<<<< HEAD
-#![allow(clippy::expect_used, clippy::panic, unreachable_pub)]
-=======
-#![allow(clippy::expect_used, clippy::print_stdout, clippy::wildcard_enum_match_arm)]
->>>>>>> throttle
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    unreachable_pub
+)]
 
 use std::fs;
 use std::path::Path;
