@@ -84,9 +84,12 @@ impl Client {
                         self.session.handle_stored(&CONDITIONS, stored);
                     }
                 }
-                _ => {
-                    panic!("{:?}", step.event)
-                }
+                Event::MessageAbandoned
+                | Event::StartTls
+                | Event::CheckPassword
+                | Event::PeerChanged
+                | Event::Blocked
+                | Event::Close => panic!("{:?}", step.event),
             }
             rest = &rest[step.consumed..];
         }

@@ -7,7 +7,7 @@ use ringpost::proto::sasl::{Exchange, Mechanism, SaslContext, SaslStep};
 use ringpost::proto::server::TlsFacts;
 
 /// RFC 7677 §3: the password of `user` is `pencil`.
-const VERIFIER: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$\
+pub(super) const VERIFIER: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$\
     WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 
 /// Messages, separated by a NUL that a mechanism other than PLAIN has no use for, to the mechanism

@@ -48,7 +48,7 @@
 //! | 5077 | tickets of TLS 1.2 | `io::tls` | yes |
 //! | 5246 | TLS 1.2 | `io::tls` | yes; by rustls, without renegotiation |
 //! | 5248 | registry of enhanced status codes | `enhanced` | yes |
-//! | 5280 | certificates: the algorithm of the signature (§4.1) | `io::tls` | partial; the rest by rustls |
+//! | 5280 | certificates: hash of the signature (§4.1) | `io::tls` | partial; the rest by rustls |
 //! | 5321 | SMTP | all | yes; EXPN, SEND, SOML, SAML and TURN are answered with 502 |
 //! | 5322 | message format | `data` (header end), `path` (`atext`), `clock`, `dsn` | partial |
 //! | 5452 | forged DNS replies | `io::dns` | yes |
@@ -75,6 +75,7 @@
 //! | 7766 | DNS over TCP | `io::dns` | partial: a connection for each query |
 //! | 8314 | TLS in `Received:` (§4.3) | `server` | yes; without the group |
 //! | 8601 | Authentication-Results: own ones of others (§5) | `data` | partial: none written |
+//! | 8314 | TLS from the first byte on (§3.3), with port 465 | `config`, `server` | yes |
 //! | 8689 | REQUIRETLS (§2, §5) | `server`, `shard::reports` | partial: no header field |
 //! | 9266 | channel binding `tls-exporter` | `sasl` | yes |
 //! | 8446 | TLS 1.3 | `io::tls` | yes; by rustls, without early data |

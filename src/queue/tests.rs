@@ -437,7 +437,7 @@ fn a_queued_message_costs_little_beside_its_envelope() {
     // envelope and its states.
     let of_tree = |entry_bytes: usize| entry_bytes * 3 / 2 + 8;
     let task = size_of::<Task>() + 8;
-    let entry = size_of::<Entry>() + 8 - size_of::<crate::message::Message>();
+    let entry = size_of::<Entry>() + 8 - size_of::<Message>();
     let index = of_tree(size_of::<(MessageId, u32)>());
     let deferred = of_tree(size_of::<(WallTime, u32)>());
     let overhead = task + entry + index + deferred;

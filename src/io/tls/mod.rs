@@ -1,4 +1,5 @@
-//! TLS of the server's side, between the ring and the machines: records in, plaintext out, and back.
+//! TLS of the server's side, between the ring and the machines: records in, plaintext out, and
+//! back.
 //!
 //! rustls does the work, without buffers of its own: records are decrypted where they were received
 //! and encrypted into the memory that is sent.

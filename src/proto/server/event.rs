@@ -19,8 +19,9 @@ pub enum Event {
     /// Wait for input; all of this one was taken.
     NeedInput,
     /// Open a body in the spool and begin it with
-    /// [`write_received_header`](super::ServerSession::write_received_header): DATA was accepted.
-    /// If that fails, call [`refuse_content`](super::ServerSession::refuse_content).
+    /// [`write_received_header`](super::ServerSession::write_received_header): DATA or the first
+    /// BDAT was accepted. If that fails, call
+    /// [`refuse_content`](super::ServerSession::refuse_content).
     MessageBegin,
     /// Append this range of the input to the body; added dots are already left out.
     Content(Span),
