@@ -33,7 +33,7 @@
 //! | 3461 | DSN parameters of MAIL and RCPT | `command` (answered with 555) | no |
 //! | 3461 | who is told what (§4, §5.2) | `queue::notice`, `dsn` | yes; passed on to nobody |
 //! | 3461 | DSN parameters of MAIL and RCPT | `parameters`, `server` | yes |
-//! | 3461 | what is told to whom (§4, §5.2) | `queue::notice`, `dsn` | yes; passed on to no next hop |
+//! | 3461 | what is told to whom (§4, §5.2) | `queue::notice`, `dsn` | yes; not passed on |
 //! | 3463 | enhanced status codes | `enhanced` | yes |
 //! | 3464 | delivery status notifications | `dsn` | yes |
 //! | 3596 | AAAA | `io::dns` | yes |
