@@ -17,11 +17,11 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use ringpost::clock::{Now, WallTime};
 use ringpost::ids::MessageId;
 use ringpost::limits::{
-    COMMAND_LINE_BYTES_MAX, HOP_COUNT_MAX, MESSAGE_BYTES_MAX, RECEIVE_BUFFER_BYTES,
-    TEXT_LINE_BYTES_MAX,
+    COMMAND_LINE_BYTES_MAX, HEADER_BYTES_MAX, HEADER_FIELDS_MAX, HOP_COUNT_MAX, MESSAGE_BYTES_MAX,
+    RECEIVE_BUFFER_BYTES, TEXT_LINE_BYTES_MAX,
 };
 use ringpost::proto::command::{self, Grammar};
-use ringpost::proto::data::{DataDecoder, DataLimits, Piece};
+use ringpost::proto::data::{DataDecoder, DataLimits, DataRules, Framing, Piece};
 use ringpost::proto::line::{Found, LineAssembler};
 use ringpost::proto::server::{
     Conditions, Event, Peer, ServerLimits, ServerPolicy, ServerSession, Storage, Stored,
@@ -90,6 +90,7 @@ impl Server {
                     session.write_received_header(ID, conditions, body);
                 }
                 Event::Content(span) => body.extend_from_slice(span.of(rest)),
+                Event::Inserted => body.extend_from_slice(session.inserted()),
                 Event::MessageEnd => {
                     let envelope = session.envelope();
                     black_box(envelope.sender);
@@ -164,10 +165,18 @@ fn transactions(criterion: &mut Criterion) {
 
 // Content.
 
-const DATA_LIMITS: DataLimits = DataLimits {
-    message_bytes_max: MESSAGE_BYTES_MAX,
-    text_line_bytes_max: TEXT_LINE_BYTES_MAX,
-    hop_count_max: HOP_COUNT_MAX,
+const RULES: DataRules<'_> = DataRules {
+    limits: DataLimits {
+        message_bytes_max: MESSAGE_BYTES_MAX,
+        text_line_bytes_max: TEXT_LINE_BYTES_MAX,
+        hop_count_max: HOP_COUNT_MAX,
+        header_bytes_max: HEADER_BYTES_MAX,
+        header_fields_max: HEADER_FIELDS_MAX,
+    },
+    framing: Framing::Dots,
+    mends_bare_lf: false,
+    own_name: None,
+    stamp: None,
 };
 
 /// What a content comes to.
@@ -185,12 +194,14 @@ fn decode(wire: &[u8], content: &mut Vec<u8>) -> Facts {
     let mut at = 0;
     loop {
         let rest = &wire[at..];
-        let decoded = decoder.decode(&DATA_LIMITS, rest);
+        let decoded = decoder.decode(&RULES, rest);
         at += decoded.consumed;
         match decoded.piece {
             Piece::Content(span) => content.extend_from_slice(span.of(rest)),
             Piece::End => break,
-            Piece::NeedInput | Piece::Refused => panic!("the data is whole and well"),
+            Piece::NeedInput | Piece::Inserted | Piece::Refused => {
+                panic!("the data is whole and well, and nothing is to be filtered")
+            }
         }
     }
     Facts {

@@ -151,6 +151,11 @@ pub const HEADER_BYTES_MAX: u64 = 256 << 10;
 /// Fields of one header, unless the configuration says otherwise.
 pub const HEADER_FIELDS_MAX: u32 = 1_000;
 
+/// Head of a field that is read before it is known whether the field stays, and so what is held of
+/// a header that comes in pieces. Names are shorter than a line (RFC 5322 §2.1.1 has 998), and
+/// comments before the name of a server in `Authentication-Results` are rare.
+pub const HEADER_HELD_BYTES_MAX: usize = 1_024;
+
 /// Wait for a command, and for a piece of content, unless the configuration says otherwise
 /// (RFC 5321 §4.5.3.2.7 wants at least five minutes).
 pub const SESSION_IDLE_S: u64 = 300;
@@ -185,10 +190,12 @@ pub const REFUSED_CONNECTIONS_MAX: usize = 128;
 /// from: what TLS says by itself, such as answers to new keys.
 pub const OUTPUT_BYTES_MAX: usize = 16_384;
 
-/// Handshake steps of one turn. A step costs up to a millisecond (a signature with RSA of 2,048
-/// bits; a quarter of that with ECDSA), and that times this is how long the other sessions of a
-/// shard wait for a storm of handshakes.
-pub const HANDSHAKES_PER_TURN_MAX: usize = 4;
+/// Handshake steps of one turn: those that cost nearly nothing must not be endless either.
+pub const HANDSHAKES_PER_TURN_MAX: usize = 32;
+
+/// Time in one turn after which no further handshake step is begun. That and one step is how long
+/// the other sessions of a shard wait for a storm of handshakes; `benches/tls.rs` prices a step.
+pub const HANDSHAKES_TURN_US: u64 = 1_000;
 
 /// Passwords that one shard has checked at a time, each on a thread of its own. A check takes the
 /// memory of the user's string: 19 MiB with what `ringpost password` makes.

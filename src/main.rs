@@ -129,7 +129,7 @@ fn serve(path: Option<&Path>, route: Option<&Destination>, level: Option<&str>) 
     // A file that cannot be used makes the configuration one that will not do.
     let offers = match reception.offers(&config) {
         Ok(offers) => offers,
-        Err(error) => return refuse([error]),
+        Err(error) => return refuse([ServeError::from(error)]),
     };
     warn(&offers.warnings);
     let cpus = config.shards.cpus.as_slice();

@@ -71,6 +71,7 @@ impl Client {
                     self.session.write_received_header(id, &CONDITIONS, &mut self.header);
                 }
                 Event::Content(span) => self.content_bytes += span.of(rest).len(),
+                Event::Inserted => self.content_bytes += self.session.inserted().len(),
                 Event::MessageEnd => {
                     assert_eq!(self.session.envelope().recipients.len(), 3);
                     is_awaited = !at_once;

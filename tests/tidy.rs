@@ -43,6 +43,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("spool/format", 1),
     ("spool/record", 1),
     ("spool/recover", 1),
+    ("spool/wishes", 1),
     ("throttle", 1),
     // Generic over traits.
     ("sim", 2),

@@ -1,11 +1,23 @@
 //! The decoder of what follows DATA against a twin that splits at CRLF.
 
-use ringpost::proto::data::{DataDecoder, DataLimits, Piece};
+use ringpost::proto::data::{DataDecoder, DataLimits, DataRules, Framing, Piece};
 
 use super::pieces::ways_of_cutting;
 
-const LIMITS: DataLimits =
-    DataLimits { message_bytes_max: 300, text_line_bytes_max: 60, hop_count_max: 2 };
+const RULES: DataRules<'_> = DataRules {
+    limits: DataLimits {
+        message_bytes_max: 300,
+        text_line_bytes_max: 60,
+        hop_count_max: 2,
+        header_bytes_max: 300,
+        header_fields_max: 300,
+    },
+    framing: Framing::Dots,
+    mends_bare_lf: false,
+    own_name: None,
+    stamp: None,
+};
+const LIMITS: DataLimits = RULES.limits;
 
 /// What became of a stream: where its data ended, and the content unless it is refused.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,7 +41,7 @@ fn decoded(pieces: &[&[u8]]) -> Outcome {
     for piece in pieces {
         let mut rest = *piece;
         loop {
-            let step = decoder.decode(&LIMITS, rest);
+            let step = decoder.decode(&RULES, rest);
             let seen = rest;
             rest = &rest[step.consumed..];
             consumed += step.consumed;
@@ -43,6 +55,7 @@ fn decoded(pieces: &[&[u8]]) -> Outcome {
                     assert!(!span.is_empty());
                     content.extend_from_slice(span.of(&seen[..step.consumed]));
                 }
+                Piece::Inserted => panic!("nothing is to be added"),
                 Piece::Refused => {
                     assert!(!is_refused, "refused twice");
                     is_refused = true;
@@ -78,11 +91,18 @@ fn naive(stream: &[u8]) -> Outcome {
         let text = line.strip_prefix(b".").unwrap_or(line);
         is_refused |= text.contains(&b'\r') || text.contains(&b'\n');
         is_refused |= text.len() as u64 + 2 > LIMITS.text_line_bytes_max;
-        let name = text.get(..9).unwrap_or_default();
-        hop_count += u32::from(is_header && name.eq_ignore_ascii_case(b"received:"));
+        hop_count += u32::from(is_header && is_trace(text));
         is_header &= !text.is_empty();
         content.extend_from_slice(text);
         content.extend_from_slice(b"\r\n");
     }
     Outcome { end: None, content: None }
+}
+
+/// White space may stand before the colon (RFC 5322 §4.5).
+fn is_trace(line: &[u8]) -> bool {
+    let name = line.get(..8).unwrap_or_default();
+    let rest = line.get(8..).unwrap_or_default();
+    let colon = rest.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
+    name.eq_ignore_ascii_case(b"received") && colon == Some(&b':')
 }

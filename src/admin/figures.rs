@@ -49,6 +49,9 @@ macro_rules! figure {
     };
 }
 
+const INBOUND: Option<(&str, &str)> = Some(("direction", "in"));
+const OUTBOUND: Option<(&str, &str)> = Some(("direction", "out"));
+
 /// All figures but the histogram of commits.
 pub(super) const FIGURES: &[Figure] = &[
     figure!(
@@ -91,19 +94,19 @@ pub(super) const FIGURES: &[Figure] = &[
     ),
     figure!(Gauge spool_segments, "ringpost_spool_segments", "Segment files in use"),
     figure!(
-        Gauge connections_in, "ringpost_smtp_connections", Some(("direction", "in")),
+        Gauge connections_in, "ringpost_smtp_connections", INBOUND,
         "SMTP connections that are open"
     ),
     figure!(
-        Gauge connections_out, "ringpost_smtp_connections", Some(("direction", "out")),
+        Gauge connections_out, "ringpost_smtp_connections", OUTBOUND,
         "SMTP connections that are open"
     ),
     figure!(
-        Counter connections_in_total, "ringpost_smtp_connections_opened", Some(("direction", "in")),
+        Counter connections_in_total, "ringpost_smtp_connections_opened", INBOUND,
         "SMTP connections since the start"
     ),
     figure!(
-        Counter connections_out_total, "ringpost_smtp_connections_opened", Some(("direction", "out")),
+        Counter connections_out_total, "ringpost_smtp_connections_opened", OUTBOUND,
         "SMTP connections since the start"
     ),
     figure!(

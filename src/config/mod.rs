@@ -184,9 +184,22 @@ pub struct ListenerConfig {
     pub messages_max: u32,
     /// Connections at one time, over all shards: see [`ShardsConfig::share`].
     pub connections_max: u32,
-    /// Of these, connections of one address; 0 for no bound, here and below.
+    /// What of this one client may have.
+    pub shares: SharesConfig,
+    /// Time that a client may stay silent.
+    pub idle: Duration,
+    /// Time that the content of a message may take, from DATA to its end.
+    pub content: Duration,
+    /// Time that a session may last in all.
+    pub session: Duration,
+}
+
+/// What one client may have of a listener; 0 stands for no bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharesConfig {
+    /// Connections of one address at one time.
     pub connections_per_address_max: u32,
-    /// Connections of one network.
+    /// Connections of one network at one time.
     pub connections_per_network_max: u32,
     /// Messages that one address may begin in a minute.
     pub messages_per_minute_per_address_max: u32,
@@ -194,12 +207,6 @@ pub struct ListenerConfig {
     pub recipients_per_minute_per_address_max: u32,
     /// Authentications that may fail for one address in a minute.
     pub auth_failures_per_minute_max: u32,
-    /// Time that a client may stay silent.
-    pub idle: Duration,
-    /// Time that the content of a message may take, from DATA to its end.
-    pub content: Duration,
-    /// Time that a session may last in all.
-    pub session: Duration,
 }
 
 /// `[delivery]`: how mail is delivered.

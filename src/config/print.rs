@@ -94,6 +94,7 @@ fn user(config: &UserConfig, passwords: Passwords) -> RawUser {
 
 fn listener(config: &ListenerConfig) -> RawListener {
     let access = &config.access;
+    let shares = &config.shares;
     let (tls, tls_required) = match config.tls {
         TlsOffer::None => (TlsStart::Never, false),
         TlsOffer::StartTls { required } => (TlsStart::OnRequest, required),
@@ -132,11 +133,11 @@ fn listener(config: &ListenerConfig) -> RawListener {
         errors_max: number(config.errors_max),
         messages_max: number(config.messages_max),
         connections_max: number(config.connections_max),
-        connections_per_address_max: number(config.connections_per_address_max),
-        connections_per_network_max: number(config.connections_per_network_max),
-        messages_per_minute_per_address_max: number(config.messages_per_minute_per_address_max),
-        recipients_per_minute_per_address_max: number(config.recipients_per_minute_per_address_max),
-        auth_failures_per_minute_max: number(config.auth_failures_per_minute_max),
+        connections_per_address_max: number(shares.connections_per_address_max),
+        connections_per_network_max: number(shares.connections_per_network_max),
+        messages_per_minute_per_address_max: number(shares.messages_per_minute_per_address_max),
+        recipients_per_minute_per_address_max: number(shares.recipients_per_minute_per_address_max),
+        auth_failures_per_minute_max: number(shares.auth_failures_per_minute_max),
         idle_s: number(config.idle.as_secs()),
         content_s: number(config.content.as_secs()),
         session_s: number(config.session.as_secs()),
@@ -150,7 +151,7 @@ fn overlooked(leniency: Leniency) -> Vec<&'static str> {
         (ClientFault::MissingBrackets, missing_brackets),
         (ClientFault::BareLf, bare_lf),
     ];
-    faults.into_iter().filter_map(|(fault, is)| is.then(|| FAULTS.word(fault))).collect()
+    faults.into_iter().filter(|(_, is)| *is).map(|(fault, _)| FAULTS.word(fault)).collect()
 }
 
 fn route(config: &Route) -> RawRoute {

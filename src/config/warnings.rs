@@ -95,7 +95,7 @@ fn widest(networks: &[Network]) -> Option<&Network> {
     networks.iter().find(|network| {
         let least = match network.lowest() {
             IpAddr::V4(_) => OWNED_IPV4_PREFIX_BITS,
-            // fc00::/7 is everybody's own (RFC 4193 §3.1).
+            // Everybody has that for a network of their own.
             IpAddr::V6(lowest) if lowest.is_unique_local() => return false,
             IpAddr::V6(_) => OWNED_IPV6_PREFIX_BITS,
         };

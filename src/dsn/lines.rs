@@ -17,7 +17,8 @@ const WORD_BYTES_MAX: usize = 900;
 const _: () = assert!(WORD_BYTES_MAX + COLUMNS <= DSN_LINE_BYTES_MAX, "a word fits in a line");
 
 /// Appends `name: value` CRLF, folded at spaces (RFC 5322 §2.2.3). Runs of white space become one
-/// space. `value` must be printable, which the callers make sure of; any other ASCII is white space.
+/// space. `value` must be printable, which the callers make sure of; any other ASCII is white
+/// space.
 pub(super) fn push_field(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
     out.push(b':');

@@ -4,16 +4,16 @@
 //!
 //! [`Notice::compose`] makes the content of a whole message. It goes out with the null reverse-path
 //! to [`Notice::sender`] (RFC 5321 §4.5.5, RFC 3464 §2), and only to a sender that is owed it:
-//! [`queue::notice`](crate::queue::notice) says so. A notice tells one [kind](Fate) of news, so that
-//! its subject can say which.
+//! [`queue::notice`](crate::queue::notice) says so. A notice tells one [kind](Fate) of news, so
+//! that its subject can say which.
 //!
 //! # Guarantees
 //! Lines end with CRLF and have at most [`DSN_LINE_BYTES_MAX`] bytes, and the content ends with
 //! CRLF. Every byte is ASCII, unless the sender's own address is not: then the notice needs
 //! SMTPUTF8 as that address does, and [`is_international`] says so. No address, name, reply or
-//! header, whatever bytes are in it, can add a field or a part. What is not plain ASCII text is sent
-//! as quoted-printable and comes out byte for byte (RFC 6522 §4, RFC 6532 §3.7). The same notice
-//! gives the same bytes.
+//! header, whatever bytes are in it, can add a field or a part. What is not plain ASCII text is
+//! sent as quoted-printable and comes out byte for byte (RFC 6522 §4, RFC 6532 §3.7). The same
+//! notice gives the same bytes.
 //!
 //! # Never
 //! It never carries the body of the message unless its sender asked for it with `RET=FULL`: the

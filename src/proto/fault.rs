@@ -76,7 +76,7 @@ pub enum SyntaxFault {
 pub enum SequenceFault {
     /// MAIL before EHLO or HELO.
     HelloMissing,
-    /// A command that needs TLS before STARTTLS, where that is required.
+    /// MAIL or AUTH before STARTTLS, where that is required.
     TlsMissing,
     /// MAIL before AUTH, where that is required.
     AuthMissing,
@@ -88,6 +88,10 @@ pub enum SequenceFault {
     RcptMissing,
     /// DATA after RCPT commands of which every one was refused.
     NoValidRecipient,
+    /// DATA or RCPT after BDAT.
+    ChunksBegun,
+    /// DATA for content that was declared with `BODY=BINARYMIME`.
+    ChunksMissing,
     /// AUTH before EHLO.
     EhloMissing,
     /// STARTTLS over TLS.
@@ -170,6 +174,10 @@ pub enum ContentFault {
     TooBig,
     /// A line longer than what is taken.
     LineTooLong,
+    /// A header longer than what is taken, or none of which an end is seen.
+    HeaderTooBig,
+    /// More fields in the header than what is taken.
+    TooManyFields,
     /// Too many `Received:` fields.
     TooManyHops,
 }
@@ -204,23 +212,29 @@ impl Fault {
         }
     }
 
+    /// Whether it cannot be known where the next command of the peer begins, so that the session
+    /// has to end: the size of a chunk was not understood.
+    pub const fn loses_step(self) -> bool {
+        matches!(self, Self::Syntax(SyntaxFault::BdatArgument | SyntaxFault::BdatSizeTooLarge))
+    }
+
     /// The reply that the peer reads.
     pub const fn reply(self) -> Reply {
         match self {
             Self::Line(fault) => line_reply(fault),
             Self::Syntax(fault) => syntax_reply(fault),
-            Self::Sender(PathFault::NonAscii) => {
-                // RFC 6531 §3.5: 550 where MAIL needs an ASCII address, 553 where RCPT does.
-                Reply::new(Code::REFUSED_550, EnhancedCode::NON_ASCII_5_6_7, NON_ASCII_TEXT)
+            // RFC 6531 §3.5: 550 where MAIL needs an ASCII address, 553 where RCPT does.
+            Self::Sender(fault @ PathFault::NonAscii) => {
+                Reply::new(Code::REFUSED_550, EnhancedCode::NON_ASCII_5_6_7, fault.text())
             }
-            Self::Recipient(PathFault::NonAscii) => {
-                Reply::new(Code::MAILBOX_553, EnhancedCode::NON_ASCII_5_6_7, NON_ASCII_TEXT)
+            Self::Recipient(fault @ PathFault::NonAscii) => {
+                Reply::new(Code::MAILBOX_553, EnhancedCode::NON_ASCII_5_6_7, fault.text())
             }
             Self::Sender(fault) => {
-                Reply::new(Code::SYNTAX_501, EnhancedCode::SENDER_SYNTAX_5_1_7, path_text(fault))
+                Reply::new(Code::SYNTAX_501, EnhancedCode::SENDER_SYNTAX_5_1_7, fault.text())
             }
             Self::Recipient(fault) => {
-                Reply::new(Code::SYNTAX_501, EnhancedCode::RECIPIENT_SYNTAX_5_1_3, path_text(fault))
+                Reply::new(Code::SYNTAX_501, EnhancedCode::RECIPIENT_SYNTAX_5_1_3, fault.text())
             }
             Self::Sequence(fault) => sequence_reply(fault),
             Self::Policy(fault) => policy_reply(fault),
@@ -231,8 +245,6 @@ impl Fault {
         }
     }
 }
-
-const NON_ASCII_TEXT: &str = "Address beyond ASCII: send EHLO, and SMTPUTF8 with MAIL";
 
 const fn line_reply(fault: LineFault) -> Reply {
     // RFC 5321 §4.5.3.1.9 for the length, §2.3.8 for the line end.
@@ -292,28 +304,6 @@ const fn arguments_reply(text: &'static str) -> Reply {
     Reply::new(Code::SYNTAX_501, EnhancedCode::ARGUMENTS_5_5_4, text)
 }
 
-const fn path_text(fault: PathFault) -> &'static str {
-    match fault {
-        PathFault::SpaceBefore => "Space before the address: send none behind FROM: and TO:",
-        PathFault::Brackets => "Address not in angle brackets: send <user@example.com>",
-        PathFault::Route => "Source route malformed: leave it out",
-        PathFault::LocalPart => "Part before the @ malformed: quote what is not an atom",
-        PathFault::LocalPartTooLong => "Part before the @ too long: it has at most 255 bytes",
-        PathFault::DomainMissing => "Domain missing: send <user@example.com>",
-        PathFault::Domain => "Domain malformed: it has letters, digits, hyphens and dots",
-        PathFault::DomainTooLong => "Domain too long: it has at most 255 bytes, 63 between dots",
-        PathFault::DomainNotNormal => {
-            "Domain not in the normal form of IDNA: send it so, or in ASCII (xn--)"
-        }
-        PathFault::AddressLiteral => {
-            "Address literal malformed: send [192.0.2.1] or [IPv6:2001:db8::1]"
-        }
-        PathFault::NullForward => "Recipient empty: only a sender may be <>",
-        PathFault::NonAscii => NON_ASCII_TEXT,
-        PathFault::NotUtf8 => "Address holds bytes that are neither ASCII nor UTF-8",
-    }
-}
-
 const fn sequence_reply(fault: SequenceFault) -> Reply {
     let text = match fault {
         SequenceFault::EhloMissing => "Send EHLO first",
@@ -332,6 +322,8 @@ const fn sequence_reply(fault: SequenceFault) -> Reply {
         SequenceFault::TransactionRunning => "Sender already given: send RSET to begin anew",
         SequenceFault::MailMissing => "Send MAIL first",
         SequenceFault::RcptMissing => "Send RCPT first",
+        SequenceFault::ChunksBegun => "Content has begun: go on with BDAT, or send RSET",
+        SequenceFault::ChunksMissing => "Send content declared as BINARYMIME with BDAT",
         // RFC 5321 §3.3 has a code of its own for this one.
         SequenceFault::NoValidRecipient => {
             return Reply::new(
@@ -528,6 +520,16 @@ const fn content_reply(fault: ContentFault) -> Reply {
             EnhancedCode::CONTENT_5_6_0,
             "Message holds a line that is too long: encode it or break it",
         ),
+        ContentFault::HeaderTooBig => Reply::new(
+            Code::TOO_BIG_552,
+            EnhancedCode::TOO_BIG_5_3_4,
+            "Header too big: shorten it, an empty line ends it",
+        ),
+        ContentFault::TooManyFields => Reply::new(
+            Code::TOO_BIG_552,
+            EnhancedCode::TOO_BIG_5_3_4,
+            "Header has too many fields: send fewer, an empty line ends it",
+        ),
         ContentFault::TooManyHops => Reply::new(
             Code::FAILED_554,
             EnhancedCode::LOOP_5_4_6,
@@ -575,9 +577,9 @@ mod tests {
         assert!(too_long.contains(&COMMAND_LINE_BYTES_MAX.to_string()));
         let too_long = Fault::Auth(AuthFault::LineTooLong).reply().text;
         assert!(too_long.contains(&AUTH_LINE_BYTES_MAX.to_string()));
-        assert!(path_text(PathFault::LocalPartTooLong).contains(&LOCAL_PART_BYTES_MAX.to_string()));
-        assert!(path_text(PathFault::DomainTooLong).contains(&DOMAIN_BYTES_MAX.to_string()));
-        assert!(path_text(PathFault::DomainTooLong).contains(&LABEL_BYTES_MAX.to_string()));
+        assert!(PathFault::LocalPartTooLong.text().contains(&LOCAL_PART_BYTES_MAX.to_string()));
+        assert!(PathFault::DomainTooLong.text().contains(&DOMAIN_BYTES_MAX.to_string()));
+        assert!(PathFault::DomainTooLong.text().contains(&LABEL_BYTES_MAX.to_string()));
     }
 
     #[test]
@@ -599,6 +601,7 @@ mod tests {
             Fault::Auth(AuthFault::Sasl(SaslFailure::Credentials)),
             Fault::Auth(AuthFault::FailuresOfAddress),
             Fault::Auth(AuthFault::Busy),
+            Fault::Policy(PolicyFault::SenderDenied),
             Fault::Bound(BoundFault::Time),
             Fault::Bound(BoundFault::Throttle(Over::ConnectionsOfNetwork)),
             Fault::Bound(BoundFault::Throttle(Over::MessagesOfUser)),

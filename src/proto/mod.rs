@@ -23,12 +23,15 @@
 //! | 2104 | HMAC | `credentials` | yes |
 //! | 2181 | TTL (§8), truncation (§9) | `io::dns` | yes |
 //! | 2308 | caching of what does not exist | `io::dns` | partial: kept for 5 s without SOA |
+//! | 2852 | DELIVERBY (§4) | `message`, `queue` (deadlines) | partial: kept and obeyed here |
 //! | 2852 | DELIVERBY | `parameters`, `server`, `queue` | partial: not passed on |
 //! | 2920 | PIPELINING | `server`, `client` | yes |
 //! | 3030 | CHUNKING, BINARYMIME | `command`, `parameters`, `server` | yes |
 //! | 3207 | STARTTLS | `command`, `server` | yes |
 //! | 3339 | dates for programs | `clock`, `log`, `admin` | yes |
 //! | 3454 | stringprep | `credentials` | yes; as for stored strings also in queries (§7) |
+//! | 3461 | DSN parameters of MAIL and RCPT | `command` (answered with 555) | no |
+//! | 3461 | who is told what (§4, §5.2) | `queue::notice`, `dsn` | yes; passed on to nobody |
 //! | 3461 | DSN parameters of MAIL and RCPT | `parameters`, `server` | yes |
 //! | 3461 | what is told to whom (§4, §5.2) | `queue::notice`, `dsn` | yes; passed on to no next hop |
 //! | 3463 | enhanced status codes | `enhanced` | yes |
@@ -44,7 +47,7 @@
 //! | 5077 | tickets of TLS 1.2 | `io::tls` | yes |
 //! | 5246 | TLS 1.2 | `io::tls` | yes; by rustls, without renegotiation |
 //! | 5248 | registry of enhanced status codes | `enhanced` | yes |
-//! | 5280 | certificates: the algorithm of the signature (§4.1) | `io::tls` | partial; the rest by rustls |
+//! | 5280 | certificates: hash of the signature (§4.1) | `io::tls` | partial; the rest by rustls |
 //! | 5321 | SMTP | all | yes; EXPN, SEND, SOML, SAML and TURN are answered with 502 |
 //! | 5322 | message format | `data` (header end), `path` (`atext`), `clock`, `dsn` | partial |
 //! | 5452 | forged DNS replies | `io::dns` | yes |
@@ -69,6 +72,7 @@
 //! | 7505 | null MX | `route` | yes |
 //! | 7677 | SCRAM-SHA-256 and -PLUS | `sasl`, `credentials` | yes |
 //! | 7766 | DNS over TCP | `io::dns` | partial: a connection for each query |
+//! | 8314 | TLS from the first byte on (§3.3), with port 465 | `config`, `server` | yes |
 //! | 8689 | REQUIRETLS (§2, §5) | `server`, `shard::reports` | partial: no header field |
 //! | 9266 | channel binding `tls-exporter` | `sasl` | yes |
 //! | 8446 | TLS 1.3 | `io::tls` | yes; by rustls, without early data |

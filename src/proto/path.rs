@@ -91,6 +91,31 @@ pub enum PathFault {
     NotUtf8,
 }
 
+impl PathFault {
+    /// What is wrong and what to do, for the peer.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::SpaceBefore => "Space before the address: send none behind FROM: and TO:",
+            Self::Brackets => "Address not in angle brackets: send <user@example.com>",
+            Self::Route => "Source route malformed: leave it out",
+            Self::LocalPart => "Part before the @ malformed: quote what is not an atom",
+            Self::LocalPartTooLong => "Part before the @ too long: it has at most 255 bytes",
+            Self::DomainMissing => "Domain missing: send <user@example.com>",
+            Self::Domain => "Domain malformed: it has letters, digits, hyphens and dots",
+            Self::DomainTooLong => "Domain too long: it has at most 255 bytes, 63 between dots",
+            Self::DomainNotNormal => {
+                "Domain not in the normal form of IDNA: send it so, or in ASCII (xn--)"
+            }
+            Self::AddressLiteral => {
+                "Address literal malformed: send [192.0.2.1] or [IPv6:2001:db8::1]"
+            }
+            Self::NullForward => "Recipient empty: only a sender may be <>",
+            Self::NonAscii => "Address beyond ASCII: send EHLO, and SMTPUTF8 with MAIL",
+            Self::NotUtf8 => "Address holds bytes that are neither ASCII nor UTF-8",
+        }
+    }
+}
+
 /// Parses the path that begins at `start` of `line`, and returns it with the offset behind it.
 ///
 /// # Errors

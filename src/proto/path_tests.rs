@@ -345,8 +345,8 @@ proptest! {
     ) {
         let rules = PathRules { utf8, missing_brackets };
         let bytes = text.as_bytes();
-        if let Ok((Path::Mailbox { address, domain }, _)) = parse(bytes, 0, PathKind::Forward, rules)
-        {
+        let parsed = parse(bytes, 0, PathKind::Forward, rules);
+        if let Ok((Path::Mailbox { address, domain }, _)) = parsed {
             prop_assert_eq!(address.end(), domain.end());
             let address = std::str::from_utf8(address.of(bytes)).expect("UTF-8");
             prop_assert!(utf8 || address.is_ascii(), "{}", address);

@@ -50,13 +50,16 @@ impl QueueSettings {
     }
 }
 
-/// Recipients of one message to try in one transaction. It must come back, by [`Queue::settle`](super::Queue::settle) or
-/// [`Queue::give_back`](super::Queue::give_back): until then these recipients are offered to nobody else.
+/// Recipients of one message to try in one transaction. It must come back, by [`Queue::settle`] or
+/// [`Queue::give_back`]: until then these recipients are offered to nobody else.
+///
+/// [`Queue::settle`]: super::Queue::settle
+/// [`Queue::give_back`]: super::Queue::give_back
 #[derive(Debug, PartialEq, Eq)]
 pub struct Job {
     /// The message.
     pub message: MessageId,
-    /// Indices in [`Message::recipients`](crate::message::Message::recipients), rising; at least one.
+    /// Indices in the message's list of recipients, rising; at least one.
     pub recipients: SmallVec<[u32; 4]>,
     pub(super) task: Key<Task>,
     pub(super) ticket: u64,

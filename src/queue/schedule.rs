@@ -27,7 +27,7 @@
 //! # Guarantees
 //! Every recipient that is not final is in exactly one place: ready, in a job, or deferred. None is
 //! lost, none is offered twice at once. The state of a recipient in the queue is the one in the
-//! last [`Outcome`] that was returned for it.
+//! last [`Settled::outcome`] that was returned for it.
 //!
 //! **Hold** (RFC 4865). No attempt is made before a message is released, and its age counts from
 //! there.

@@ -48,8 +48,8 @@ pub(super) struct ReadyTasks {
 }
 
 impl ReadyTasks {
-    pub(super) const fn new() -> Self {
-        Self { lists: SmallVec::new_const() }
+    pub(super) fn new() -> Self {
+        Self { lists: SmallVec::new() }
     }
 
     pub(super) fn len(&self) -> usize {

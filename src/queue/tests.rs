@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::model::{at, defer, message, mx};
 use super::task::Task;
-use super::{Decision, Job, Queue, QueueSettings, Settled, schedule::Entry};
+use super::{Decision, Expiry, Job, Queue, QueueSettings, Settled, schedule::Entry};
 use crate::clock::WallTime;
 use crate::ids::MessageId;
-use crate::message::RecipientState;
+use crate::message::{DeliverBy, DeliverByMode, Message, Notices, Notify, RecipientState, Wishes};
 use crate::route::{Destination, NextHop, Route, RouteTable};
 
 fn queue() -> Queue {
@@ -322,6 +322,97 @@ fn an_overdue_message_from_the_spool_is_tried_once_more() {
     assert!(settle_all(&mut queue, 600_000, &job, &defer("4.2.1 busy")).finished);
 }
 
+fn wishing(id: u64, wishes: Wishes) -> Message {
+    let mut message = message(id, at(0), &["u@one.test"]);
+    message.wishes = Some(Box::new(wishes));
+    message
+}
+
+#[test]
+fn what_presses_goes_first_and_equals_keep_their_order() {
+    let mut queue = queue();
+    let routes = RouteTable::new(&[], 25);
+    for (id, priority) in [(1, None), (2, Some(-9)), (3, Some(4)), (4, Some(0)), (5, Some(4))] {
+        queue.insert(at(0), &routes, wishing(id, Wishes { priority, ..Wishes::default() }));
+    }
+    let hop = mx("one.test");
+    let first = queue.take_job(&hop).unwrap();
+    assert_eq!(first.message, MessageId(3));
+    queue.give_back(&hop, first);
+    let order: Vec<MessageId> =
+        std::iter::from_fn(|| queue.take_job(&hop)).map(|job| job.message).collect();
+    assert_eq!(order, [3, 5, 1, 4, 2].map(MessageId));
+}
+
+#[test]
+fn a_held_message_ages_from_its_release() {
+    let mut queue = queue();
+    let hold_until = Some(at(1_000));
+    let held = wishing(1, Wishes { hold_until, ..Wishes::default() });
+    queue.insert(at(0), &RouteTable::new(&[], 25), held);
+    assert_eq!(queue.next_due(), Some(at(1_000)));
+    queue.promote_due(at(999));
+    assert_eq!(queue.take_job(&mx("one.test")), None);
+    queue.promote_due(at(1_000));
+    let job = queue.take_job(&mx("one.test")).unwrap();
+    // Five days from its arrival, and not yet five from its release.
+    assert!(!settle_all(&mut queue, 432_500, &job, &defer("4.2.1 busy")).finished);
+    assert_eq!(queue.next_due(), Some(at(433_000)));
+}
+
+#[test]
+fn nothing_is_tried_past_the_deadline_of_its_sender() {
+    let mut queue = queue();
+    let by = DeliverBy { at: at(2_000), mode: DeliverByMode::Return, trace: false };
+    for id in 1..=2 {
+        let wishes = Wishes { deliver_by: Some(by), ..Wishes::default() };
+        queue.insert(at(0), &RouteTable::new(&[], 25), wishing(id, wishes));
+    }
+    let hop = mx("one.test");
+    let deferred = queue.take_job(&hop).unwrap();
+    settle_all(&mut queue, 1_900, &deferred, &defer("4.2.1 busy"));
+    assert_eq!(queue.next_due(), Some(at(2_000)));
+    let running = queue.take_job(&hop).unwrap();
+    assert_eq!(queue.poll_lapsed(at(1_999)), None);
+
+    let lapsed = queue.poll_lapsed(at(2_000)).expect("one that waits");
+    assert_eq!(lapsed.outcome.message, MessageId(1));
+    assert_eq!((lapsed.expiry, lapsed.finished), (Expiry::DeliverBy, true));
+    assert_eq!(
+        *lapsed.bounce_reasons[0],
+        *"5.4.7 not delivered by the time that the sender set; last failure: 4.2.1 busy"
+    );
+    assert_eq!(queue.poll_lapsed(at(2_000)), None, "what runs may end");
+    queue.give_back(&hop, running);
+    let lapsed = queue.poll_lapsed(at(2_001)).expect("it does not run any more");
+    assert_eq!(lapsed.outcome.message, MessageId(2));
+    assert_eq!(queue.take_job(&hop), None);
+    assert_eq!(queue.next_lapse(), None);
+}
+
+#[test]
+fn a_delay_is_told_once_and_only_to_who_asked() {
+    let mut queue = queue();
+    let mut asks = message(1, at(0), &["u@one.test", "v@one.test"]);
+    let notify = Some(Notify { delay: true, ..Notify::default() });
+    asks.recipients[1].notices = Some(Box::new(Notices { notify, original_recipient: None }));
+    queue.insert(at(0), &RouteTable::new(&[], 25), asks);
+    assert_eq!(queue.next_lapse(), Some(at(14_400)));
+    let told = queue.poll_lapsed(at(14_400)).expect("four hours have passed");
+    assert_eq!(told.delayed, [1]);
+    let [(1, RecipientState::Pending { attempts: 0, delay_told: true, .. })] =
+        &told.outcome.recipients[..]
+    else {
+        panic!("{told:?}");
+    };
+    assert!(!told.finished && told.bounced.is_empty());
+    assert_eq!((queue.poll_lapsed(at(20_000)), queue.next_lapse()), (None, None));
+    // A restart knows from the state.
+    let recovered = queue.remove(MessageId(1)).unwrap();
+    queue.insert(at(30_000), &RouteTable::new(&[], 25), recovered);
+    assert_eq!(queue.next_lapse(), None);
+}
+
 #[test]
 fn the_same_calls_give_the_same_times() {
     let run = || {
@@ -346,7 +437,7 @@ fn a_queued_message_costs_little_beside_its_envelope() {
     // envelope and its states.
     let of_tree = |entry_bytes: usize| entry_bytes * 3 / 2 + 8;
     let task = size_of::<Task>() + 8;
-    let entry = size_of::<Entry>() + 8 - size_of::<crate::message::Message>();
+    let entry = size_of::<Entry>() + 8 - size_of::<Message>();
     let index = of_tree(size_of::<(MessageId, u32)>());
     let deferred = of_tree(size_of::<(WallTime, u32)>());
     let overhead = task + entry + index + deferred;

@@ -80,8 +80,9 @@ pub enum ReloadError {
 
 impl Shards {
     /// Starts a shard on each CPU of `config`, which listen on `addresses` in the order of its
-    /// listeners, with what `reception` `offers` there, and waits until all take connections. Each shows its counters in one of
-    /// `published` and calls `ended` when it ends, for whatever reason.
+    /// listeners, with what `reception` `offers` there, and waits until all take connections. Each
+    /// shows its counters in one of `published` and calls `ended` when it ends, for whatever
+    /// reason.
     ///
     /// # Errors
     /// What keeps any of them from running; those that were started are stopped then.

@@ -150,13 +150,14 @@ fn limits(listener: &ListenerConfig) -> ServerLimits {
 }
 
 fn throttle_limits(config: &Config, listener: &ListenerConfig) -> ThrottleLimits {
+    let shares = &listener.shares;
     ThrottleLimits {
-        connections_per_address_max: listener.connections_per_address_max,
-        connections_per_network_max: listener.connections_per_network_max,
-        address_messages_per_minute_max: listener.messages_per_minute_per_address_max,
-        address_recipients_per_minute_max: listener.recipients_per_minute_per_address_max,
+        connections_per_address_max: shares.connections_per_address_max,
+        connections_per_network_max: shares.connections_per_network_max,
+        address_messages_per_minute_max: shares.messages_per_minute_per_address_max,
+        address_recipients_per_minute_max: shares.recipients_per_minute_per_address_max,
         user_messages_per_minute_max: config.limits.user_messages_per_minute_max,
         user_recipients_per_minute_max: config.limits.user_recipients_per_minute_max,
-        auth_failures_per_minute_max: listener.auth_failures_per_minute_max,
+        auth_failures_per_minute_max: shares.auth_failures_per_minute_max,
     }
 }

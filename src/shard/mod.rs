@@ -380,7 +380,9 @@ impl Shard {
         let recorded = self.unrecorded.is_empty() && self.reports.is_empty();
         let recorded = self.cut_off || (recorded && self.own_again.is_empty());
         let committed = recorded && self.waiters.is_empty() && self.spool.is_idle();
-        self.failed || (self.stopping.is_some() && quiet && committed)
+        // The executor must not go while a thread of its own has something to tell it.
+        let beside = Rc::strong_count(&self.segment_work) > 1 || self.passwords.are_running();
+        !beside && (self.failed || (self.stopping.is_some() && quiet && committed))
     }
 
     /// The earliest time at which something is to be done even if nothing arrives.

@@ -99,6 +99,25 @@ fn configuration_that_is_not_there_is_refused() {
     });
 }
 
+/// A configuration is no better than the files that it names.
+#[test]
+fn files_of_tls_that_cannot_be_used_are_refused() {
+    scenario(USUAL_LIMIT, |test| {
+        let odd = test.path().join("odd.pem");
+        std::fs::write(&odd, "no certificate").unwrap();
+        for name in [test.path().join("absent.pem"), odd] {
+            let path = format!("{name:?}");
+            let config =
+                Config::new(test).set("tls", "certificate", &path).set("tls", "key", &path);
+            let words = ["tls", name.to_str().unwrap()];
+            assert_refused(Ringpost::run(test, &config), 2, &words);
+            let file = Ringpost::write_config(test, &config);
+            let arguments = ["check", "--config", file.to_str().unwrap()];
+            assert_refused(test.run(&mut ringpost(&arguments), b""), 2, &words);
+        }
+    });
+}
+
 #[test]
 fn second_process_on_a_spool_is_refused() {
     scenario(USUAL_LIMIT, |test| {

@@ -21,7 +21,7 @@ fn every_listener_is_ready_when_the_line_says_so() {
         let server = Ringpost::start(test, &config);
         let mails = ["first", "second"].map(Mail::small);
         for (mail, address) in mails.iter().zip(config.smtp_addresses()) {
-            SmtpSocket::session(*address).deliver(SENDER, RECIPIENT, &mail.content);
+            SmtpSocket::session(address).deliver(SENDER, RECIPIENT, &mail.content);
         }
         assert_arrived(test, &sink, &mails, 1);
         server.stop(test);
@@ -125,6 +125,29 @@ fn reload_takes_the_new_routes_and_refuses_a_bad_file() {
     });
 }
 
+/// Certificates are renewed under a server that runs: what cannot be used costs no session.
+#[test]
+fn reload_refuses_a_certificate_that_cannot_be_used() {
+    scenario(USUAL_LIMIT, |test| {
+        let sink = Aiosmtpd::start(test);
+        let config = Config::relaying_to(test, sink.address());
+        let mut server = Ringpost::start(test, &config);
+        let mut session = server.session();
+        let absent = format!("{:?}", test.path().join("absent.pem"));
+        let bad = config.set("tls", "certificate", &absent).set("tls", "key", &absent);
+        fs::write(server.config_file(), bad.to_toml()).unwrap();
+        server.process().signal(Signal::HUP);
+        test.wait_until("the log to name the file", || {
+            server.process().errors().contains("absent.pem")
+        });
+        let mails = ["begun-before", "begun-after"].map(Mail::small);
+        session.deliver(SENDER, RECIPIENT, &mails[0].content);
+        server.session().deliver(SENDER, RECIPIENT, &mails[1].content);
+        assert_arrived(test, &sink, &mails, 1);
+        server.stop(test);
+    });
+}
+
 /// Mail that was stored by one number of shards is delivered by another.
 fn spool_is_adopted(shards_before: usize, shards_after: usize) {
     const MESSAGE_COUNT: usize = 40;
@@ -206,6 +229,33 @@ fn checked_configuration_checks_again() {
         for key in ["hostname", "cpus", "durability", "relay_from", "retry_first_s", "servers"] {
             assert!(fs::read_to_string(&again).unwrap().contains(key), "{key} is filled in");
         }
+    });
+}
+
+/// A print for others has no password in it, and is no configuration.
+#[test]
+fn check_prints_passwords_when_it_is_told_to() {
+    scenario(USUAL_LIMIT, |test| {
+        let made = test.run(&mut ringpost(&["password", "--scram"]), b"open sesame\n");
+        let password = made.succeeded().output.trim().to_owned();
+        let file = test.path().join("user.toml");
+        let user = format!("[[user]]\nname = \"app1\"\npassword = \"{password}\"\n");
+        fs::write(&file, Config::new(test).to_toml() + &user).unwrap();
+        let check = |options: &[&str]| {
+            let arguments = [&["check", "--config", file.to_str().unwrap()], options].concat();
+            test.run(&mut ringpost(&arguments), b"")
+        };
+        let whole = check(&["--with-passwords"]).succeeded();
+        assert!(whole.output.contains(&password), "{}", whole.output);
+        // Nobody can authenticate with auth = "off".
+        assert!(whole.errors.contains("warning: user:"), "{}", whole.errors);
+        let printed = check(&[]).succeeded().output;
+        assert!(!printed.contains(&password), "{printed}");
+        fs::write(&file, &printed).unwrap();
+        let refused = check(&[]).exited(2);
+        assert!(refused.errors.contains("--with-passwords"), "{}", refused.errors);
+        fs::write(&file, &whole.output).unwrap();
+        assert_eq!(check(&["--with-passwords"]).succeeded().output, whole.output);
     });
 }
 

@@ -27,5 +27,6 @@ mod next_hops;
 mod notices;
 mod passwords;
 mod peers;
+mod secure_clients;
 mod smuggling;
 mod support;

@@ -140,8 +140,8 @@ fn what_a_plain_listener_allows() {
     assert_eq!(plain.leniency, Leniency { space_before_path: true, ..Leniency::default() });
     assert_eq!(plain.header, HeaderPolicy { add_missing: false, remove_own_results: true });
     assert_eq!(plain.hold_max, Duration::ZERO);
-    assert_eq!(plain.auth_failures_per_minute_max, 10);
-    assert_eq!(plain.connections_per_address_max, 0);
+    assert_eq!(plain.shares.auth_failures_per_minute_max, 10);
+    assert_eq!(plain.shares.connections_per_address_max, 0);
     assert_eq!(config.limits.connections_max, 20_000);
     assert_eq!(config.limits.memory_max_bytes, (8 << 30) / 100 * 75);
 }
@@ -423,7 +423,7 @@ fn other_warnings() {
         "0.0.0.0:465",
         "tls = \"starttls\"\n",
         &["listener.tls (0.0.0.0:465): clients of port 465 begin with TLS (RFC 8314 §3.3), and \
-           this one does not; write \"implicit\""],
+             this one does not; write \"implicit\""],
     );
     assert_eq!(
         parse(&user()).warnings(),
@@ -433,10 +433,8 @@ fn other_warnings() {
     assert_eq!(
         parse("[limits]\nmemory_max_bytes = 67108864\n[spool]\ncache_bytes = 40000000\n")
             .warnings(),
-        [
-            "limits.memory_max_bytes: the spool.cache_bytes of all shards come to 80000000, and mail \
-          is refused from 67108864 on; lower cache_bytes or raise memory_max_bytes"
-        ]
+        ["limits.memory_max_bytes: the spool.cache_bytes of all shards come to 80000000, and \
+             mail is refused from 67108864 on; lower cache_bytes or raise memory_max_bytes"]
     );
     assert_eq!(parse("").warnings(), [""; 0]);
 }

@@ -6,13 +6,13 @@ use toml::Spanned;
 
 use super::check::{Check, TableCheck, flag};
 use super::{ADDRESS_REMEDY, LISTENER_ADDRESS_DEFAULT, socket_address};
-use crate::config::ListenerConfig;
 use crate::config::choices::{
     CLIENT_CERTIFICATES, ClientFault, DEMANDS, Demand, FAULTS, ROLES, TLS_STARTS, TlsStart,
 };
 use crate::config::problems::KeyPath;
 use crate::config::raw::{RawConfig, RawListener};
 use crate::config::settings;
+use crate::config::{ListenerConfig, SharesConfig};
 use crate::invalid::Invalid;
 use crate::io::tls::ClientCertificates;
 use crate::network::Network;
@@ -88,7 +88,6 @@ impl Check<'_, '_> {
         let submits = role == Role::Submission;
         let start = at.tls_start(raw, address, around);
         let client_certificates = at.client_certificates(raw, start, around);
-        let share = &settings::SHARE_MAX;
         let hold = if submits { &settings::SUBMISSION_HOLD_S } else { &settings::HOLD_S };
         ListenerConfig {
             address,
@@ -137,31 +136,7 @@ impl Check<'_, '_> {
                 "connections_max",
                 &settings::LISTENER_CONNECTIONS_MAX,
             ),
-            connections_per_address_max: at.count(
-                &raw.connections_per_address_max,
-                "connections_per_address_max",
-                share,
-            ),
-            connections_per_network_max: at.count(
-                &raw.connections_per_network_max,
-                "connections_per_network_max",
-                share,
-            ),
-            messages_per_minute_per_address_max: at.count(
-                &raw.messages_per_minute_per_address_max,
-                "messages_per_minute_per_address_max",
-                share,
-            ),
-            recipients_per_minute_per_address_max: at.count(
-                &raw.recipients_per_minute_per_address_max,
-                "recipients_per_minute_per_address_max",
-                share,
-            ),
-            auth_failures_per_minute_max: at.count(
-                &raw.auth_failures_per_minute_max,
-                "auth_failures_per_minute_max",
-                &settings::AUTH_FAILURES_PER_MINUTE_MAX,
-            ),
+            shares: at.shares(raw),
             idle: at.duration(&raw.idle_s, "idle_s", &settings::IDLE_S),
             content: at.duration(&raw.content_s, "content_s", &settings::CONTENT_S),
             session: at.duration(&raw.session_s, "session_s", &settings::SESSION_S),
@@ -285,6 +260,37 @@ impl TableCheck<'_, '_, '_> {
             relay_certificates,
             accept_for: self.values(&raw.accept_for, "accept_for", str::parse, &[]),
             xclient_from: self.values(&raw.xclient_from, "xclient_from", str::parse, &[]),
+        }
+    }
+
+    fn shares(&mut self, raw: &RawListener) -> SharesConfig {
+        let share = &settings::SHARE_MAX;
+        SharesConfig {
+            connections_per_address_max: self.count(
+                &raw.connections_per_address_max,
+                "connections_per_address_max",
+                share,
+            ),
+            connections_per_network_max: self.count(
+                &raw.connections_per_network_max,
+                "connections_per_network_max",
+                share,
+            ),
+            messages_per_minute_per_address_max: self.count(
+                &raw.messages_per_minute_per_address_max,
+                "messages_per_minute_per_address_max",
+                share,
+            ),
+            recipients_per_minute_per_address_max: self.count(
+                &raw.recipients_per_minute_per_address_max,
+                "recipients_per_minute_per_address_max",
+                share,
+            ),
+            auth_failures_per_minute_max: self.count(
+                &raw.auth_failures_per_minute_max,
+                "auth_failures_per_minute_max",
+                &settings::AUTH_FAILURES_PER_MINUTE_MAX,
+            ),
         }
     }
 

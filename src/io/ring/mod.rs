@@ -184,7 +184,8 @@ impl<O: Copy> Ring<O> {
         }))
     }
 
-    /// Makes another the owner of a socket: what the kernel says of it from now on is the new one's.
+    /// Makes another the owner of a socket: what the kernel says of it from now on is for that
+    /// one.
     pub fn hand_over(&mut self, key: &SocketKey, owner: O) {
         self.sockets[key.0].owner = owner;
     }

@@ -143,7 +143,6 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "files of the configuration, not of the mail path")]
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path).map_err(|error| TlsError::Unreadable { path: path.into(), error })
 }

@@ -79,7 +79,6 @@ impl ServerSession {
     }
 
     /// The mechanisms that AUTH takes at the moment, the strongest first.
-    #[allow(dead_code, reason = "the EHLO answer does not list it yet")]
     pub(super) fn auth_keywords(&self) -> impl Iterator<Item = &'static str> {
         let offered = move |mechanism: &Mechanism| self.offers_mechanism(*mechanism);
         Mechanism::ALL.into_iter().filter(offered).map(Mechanism::name)

@@ -14,6 +14,7 @@ use crate::proto::fault::{BoundFault, Fault, LocalFault, PolicyFault, SequenceFa
 use crate::proto::parameters::{By, Hold, MailParameters, RcptParameters, ValueFault};
 use crate::proto::path::Path;
 use crate::proto::reply::{Code, Reply};
+use crate::proto::server::content::Chunks;
 use crate::proto::server::{AuthOffer, Conditions, Hello, ServerSession, Storage, TlsOffer};
 use crate::route::table::normalized;
 
@@ -27,6 +28,7 @@ pub(super) struct Envelope {
     recipient_was_refused: bool,
     body_type: BodyType,
     declared_bytes: Option<u64>,
+    pub(super) chunks: Chunks,
     wishes: Option<Box<Wishes>>,
     /// What wishes and notices hold outside of the arena.
     boxed_bytes: usize,
@@ -107,6 +109,7 @@ impl Envelope {
         self.recipient_was_refused = false;
         self.body_type = BodyType::default();
         self.declared_bytes = None;
+        self.chunks = Chunks::None;
         self.wishes = None;
         self.boxed_bytes = 0;
     }
@@ -326,6 +329,9 @@ impl ServerSession {
     ) -> Result<(), Fault> {
         if self.envelope.sender.is_none() {
             return Err(Fault::Sequence(SequenceFault::MailMissing));
+        }
+        if self.envelope.chunks != Chunks::None {
+            return Err(Fault::Sequence(SequenceFault::ChunksBegun));
         }
         let added = self.add_recipient(conditions, line, rcpt);
         self.envelope.recipient_was_refused |= added.is_err();

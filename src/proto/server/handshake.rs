@@ -59,6 +59,9 @@ impl ServerSession {
 
     /// Drops what came behind STARTTLS, once the reply to it may go out.
     pub(super) fn begin_handshake(&mut self, input: &[u8]) -> (usize, Option<Event>) {
+        if let Some(event) = self.abandon_chunks() {
+            return (0, Some(event));
+        }
         // The reply to a message must not come under protection after that to STARTTLS.
         if self.replies.is_held() {
             return (0, Some(Event::Blocked));

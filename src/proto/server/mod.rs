@@ -14,7 +14,7 @@
 //! - outputs: [`transmit`](ServerSession::transmit),
 //!   [`poll_timeout`](ServerSession::poll_timeout), [`wants_close`](ServerSession::wants_close);
 //! - what the events point at: [`envelope`](ServerSession::envelope),
-//!   [`content_facts`](ServerSession::content_facts),
+//!   [`content_facts`](ServerSession::content_facts), [`inserted`](ServerSession::inserted),
 //!   [`write_received_header`](ServerSession::write_received_header);
 //! - for the log: [`facts`](ServerSession::facts).
 //!
@@ -27,7 +27,7 @@
 //! # Guarantees
 //! - Replies are transmitted in the order of the commands, one for each.
 //! - Each [`Event::MessageBegin`] is followed by exactly one [`Event::MessageEnd`] or
-//!   [`Event::MessageAbandoned`], with [`Event::Content`] only between.
+//!   [`Event::MessageAbandoned`], with [`Event::Content`] and [`Event::Inserted`] only between.
 //! - The `250` to a message is written by [`handle_stored`](ServerSession::handle_stored) alone.
 //! - How the input was cut, and when a commit returns, changes no reply and no event's content.
 //!
@@ -49,7 +49,9 @@
 
 mod authentication;
 mod content;
+mod ending;
 mod envelope;
+mod event;
 mod greeting;
 mod handshake;
 mod offer;
@@ -60,114 +62,27 @@ mod tests;
 mod xclient;
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::clock::Now;
 use crate::ids::MessageId;
-use crate::limits::SESSION_CLOSE_S;
 use crate::proto::command::{self, Command};
-use crate::proto::data::DataDecoder;
 use crate::proto::enhanced::EnhancedCode;
-use crate::proto::fault::{BoundFault, Fault, LocalFault, SyntaxFault};
+use crate::proto::fault::{BoundFault, Fault, LocalFault};
 use crate::proto::line::{Found, LineAssembler};
 use crate::proto::reply::{self, Code, Reply};
 use crate::span::Span;
 
 use self::authentication::Authentication;
 pub use self::content::ContentFacts;
+use self::content::Intake;
 use self::envelope::Envelope;
 pub use self::envelope::{EnvelopeView, RecipientView, Recipients};
+pub use self::event::{ContentRefusal, Event, SessionFacts, Step, Stored};
 pub use self::policy::{
     Access, AuthOffer, Conditions, HeaderPolicy, Leniency, Peer, Role, ServerLimits, ServerPolicy,
     Storage, TlsFacts, TlsOffer,
 };
 use self::queue::ReplyQueue;
-
-/// What [`ServerSession::advance`] came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Bytes of the input that are done with, once the event is.
-    pub consumed: usize,
-    /// What the caller does next.
-    pub event: Event,
-}
-
-/// What the caller does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Wait for input; all of this one was taken.
-    NeedInput,
-    /// Open a body in the spool and begin it with
-    /// [`write_received_header`](ServerSession::write_received_header): DATA was accepted. If
-    /// that fails, call [`refuse_content`](ServerSession::refuse_content).
-    MessageBegin,
-    /// Append this range of the input to the body; added dots are already left out.
-    Content(Span),
-    /// Append [`inserted`](ServerSession::inserted) to the body, like content.
-    Inserted,
-    /// Store the message: its data has ended. Take [`envelope`](ServerSession::envelope) and
-    /// [`content_facts`](ServerSession::content_facts) before the next
-    /// [`advance`](ServerSession::advance), and answer with
-    /// [`handle_stored`](ServerSession::handle_stored).
-    MessageEnd,
-    /// Drop the open body: its message will not be accepted.
-    MessageAbandoned,
-    /// Transmit all, then begin the handshake of TLS, and call
-    /// [`handle_tls`](ServerSession::handle_tls) when it is done. The rest of the input was consumed
-    /// and dropped. What comes from now on belongs to TLS, and is not given to the session before.
-    StartTls,
-    /// Run what [`take_password_check`](ServerSession::take_password_check) has, elsewhere, and tell
-    /// [`handle_password`](ServerSession::handle_password) what it came to.
-    CheckPassword,
-    /// [`peer`](ServerSession::peer) is another one from now on. Where that one meets a limit, call
-    /// [`refuse_peer`](ServerSession::refuse_peer).
-    PeerChanged,
-    /// No input is looked at until the message that ended is answered, until a password is checked,
-    /// until the answer to a failed authentication is due
-    /// ([`poll_timeout`](ServerSession::poll_timeout)), or, if too many replies wait, until they are
-    /// transmitted. [`is_blocked`](ServerSession::is_blocked) tells when to go on.
-    Blocked,
-    /// No input is looked at any more, and all that there was is taken. Transmit what is left, and
-    /// close when [`wants_close`](ServerSession::wants_close).
-    Close,
-}
-
-/// What became of a message that ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stored {
-    /// It is durable under this name: `250`.
-    Committed(MessageId),
-    /// The write failed: `451 4.3.0`.
-    Failed,
-    /// There was no room: `452 4.3.1`.
-    Full,
-}
-
-/// Why the spool could not take a piece of content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContentRefusal {
-    /// The write failed: `451 4.3.0`.
-    Failed,
-    /// There is no room: `452 4.3.1`.
-    Full,
-}
-
-/// What is worth telling about a session.
-#[derive(Clone, Copy, Debug)]
-pub struct SessionFacts<'a> {
-    /// The other side.
-    pub peer: Peer,
-    /// The argument of EHLO or HELO: printable ASCII, empty before it came.
-    pub client_name: &'a [u8],
-    /// Whether it was EHLO.
-    pub is_extended: bool,
-    /// Messages whose data has ended, but for those that were refused.
-    pub message_count: u32,
-    /// Errors since the last message.
-    pub error_count: u32,
-    /// What the session is about, as a phrase.
-    pub phase: &'static str,
-}
 
 /// In protocol order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +103,7 @@ enum Phase {
     AuthDelay,
     /// A proxy told of another client, which is not greeted yet.
     Renewed,
-    /// Between 354 and the end of data.
+    /// Between 354 and the end of data, or within a chunk.
     Content,
     /// The end of data came and is not acted upon yet.
     ContentEnded,
@@ -231,7 +146,8 @@ pub struct ServerSession {
     envelope: Envelope,
     /// The envelope is kept only until the next call of `advance`.
     envelope_ended: bool,
-    decoder: DataDecoder,
+    /// Made for the first message.
+    intake: Option<Box<Intake>>,
     /// `MessageBegin` was told, and neither `MessageEnd` nor `MessageAbandoned` since.
     body_is_open: bool,
     refusal: Option<ContentRefusal>,
@@ -292,7 +208,7 @@ impl ServerSession {
             replies: ReplyQueue::default(),
             envelope: Envelope::default(),
             envelope_ended: false,
-            decoder: DataDecoder::new(),
+            intake: None,
             body_is_open: false,
             refusal: None,
             input_ended: false,
@@ -361,125 +277,6 @@ impl ServerSession {
         });
     }
 
-    /// The peer closed its side; call it once all that it sent before is consumed. What ended is
-    /// still answered, what did not is given up.
-    pub fn handle_eof(&mut self) {
-        self.input_ended = true;
-        match self.phase {
-            Phase::Handshake => self.phase = Phase::Closed,
-            Phase::Command
-            | Phase::Denied
-            | Phase::TlsAccepted
-            | Phase::Exchange
-            | Phase::PasswordCheck
-            | Phase::AuthDelay
-            | Phase::Renewed
-            | Phase::Content => self.close(),
-            Phase::ContentEnded | Phase::Closing | Phase::Closed => {}
-        }
-    }
-
-    /// Ends the session if it is time to. The peer reads `421 4.4.2`, and if it does not take
-    /// that either the session ends without a word. Or it is time for the answer to a failed
-    /// authentication.
-    pub fn handle_timeout(&mut self, conditions: &Conditions) {
-        let (deadline, _) = self.poll_timeout();
-        if conditions.now < deadline {
-            return;
-        }
-        match self.phase {
-            Phase::AuthDelay if conditions.now < self.session_end() => {
-                self.answer_failure(conditions);
-            }
-            Phase::Command
-            | Phase::Denied
-            | Phase::TlsAccepted
-            | Phase::Exchange
-            | Phase::PasswordCheck
-            | Phase::AuthDelay
-            | Phase::Renewed
-            | Phase::Content
-            | Phase::ContentEnded => {
-                self.active = conditions.now;
-                self.refuse(Fault::Bound(BoundFault::Time));
-            }
-            Phase::Handshake | Phase::Closing | Phase::Closed => {
-                self.phase = Phase::Closed;
-                self.replies.discard();
-            }
-        }
-    }
-
-    /// The server is about to stop: a session outside of a transaction ends with `421 4.3.2`; one
-    /// within ends at its next MAIL, if [`Conditions::draining`] still holds then.
-    pub fn handle_drain(&mut self, conditions: &Conditions) {
-        match self.phase {
-            Phase::Command if !self.envelope_is_open() => {
-                self.active = conditions.now;
-                self.refuse(Fault::Local(LocalFault::Draining));
-            }
-            Phase::Denied | Phase::Exchange | Phase::AuthDelay => {
-                self.active = conditions.now;
-                self.refuse(Fault::Local(LocalFault::Draining));
-            }
-            // These end soon, and the session with the phase that comes behind.
-            Phase::Handshake | Phase::TlsAccepted | Phase::PasswordCheck | Phase::Renewed => {}
-            Phase::Command
-            | Phase::Content
-            | Phase::ContentEnded
-            | Phase::Closing
-            | Phase::Closed => {}
-        }
-    }
-
-    /// When to call [`handle_timeout`](Self::handle_timeout), and what is waited for until then.
-    #[must_use]
-    pub fn poll_timeout(&self) -> (Now, &'static str) {
-        let limits = &self.policy.limits;
-        let session = (self.session_end(), "the end of the session");
-        let sooner = |one: (Now, &'static str), other: (Now, &'static str)| {
-            if other.0 < one.0 { other } else { one }
-        };
-        match self.phase {
-            // What the peer waits for is no reason to cut it off.
-            Phase::Command
-            | Phase::TlsAccepted
-            | Phase::Exchange
-            | Phase::Renewed
-            | Phase::ContentEnded
-                if self.replies.is_held() =>
-            {
-                session
-            }
-            Phase::PasswordCheck => session,
-            Phase::Command | Phase::TlsAccepted | Phase::Renewed | Phase::ContentEnded => {
-                sooner(session, (self.active + limits.idle_time, "a command"))
-            }
-            Phase::Handshake => {
-                sooner(session, (self.handshake_deadline(), "the handshake of TLS"))
-            }
-            Phase::Exchange => {
-                sooner(session, (self.active + limits.idle_time, "a response to a challenge"))
-            }
-            Phase::AuthDelay => {
-                sooner(session, (self.auth_answer_due(), "the answer to a failed authentication"))
-            }
-            Phase::Denied => {
-                let close_time = Duration::from_secs(SESSION_CLOSE_S);
-                sooner(session, (self.active + close_time, "a refused client to leave"))
-            }
-            Phase::Content => {
-                let piece = (self.active + limits.idle_time, "a piece of content");
-                let end = (self.content_began + limits.content_time, "the end of the content");
-                sooner(session, sooner(piece, end))
-            }
-            Phase::Closing | Phase::Closed => {
-                let close_time = Duration::from_secs(SESSION_CLOSE_S);
-                (self.active + close_time, "the peer to take the last reply")
-            }
-        }
-    }
-
     /// Appends the replies that may go out now to `out`; whether there were any.
     pub fn transmit(&mut self, out: &mut Vec<u8>) -> bool {
         self.replies.transmit(out)
@@ -498,31 +295,6 @@ impl ServerSession {
         }
     }
 
-    /// Whether nothing is left to be said and the connection shall be closed.
-    #[must_use]
-    pub fn wants_close(&self) -> bool {
-        match self.phase {
-            Phase::Closing => self.replies.is_empty() && !self.replies.is_held(),
-            Phase::Closed => true,
-            Phase::Handshake
-            | Phase::Command
-            | Phase::Denied
-            | Phase::TlsAccepted
-            | Phase::Exchange
-            | Phase::PasswordCheck
-            | Phase::AuthDelay
-            | Phase::Renewed
-            | Phase::Content
-            | Phase::ContentEnded => false,
-        }
-    }
-
-    /// What is to be appended to the body at [`Event::Inserted`].
-    #[expect(clippy::unused_self, reason = "nothing is inserted yet")]
-    pub const fn inserted(&self) -> &[u8] {
-        &[]
-    }
-
     /// The other side.
     pub const fn peer(&self) -> Peer {
         self.peer
@@ -537,6 +309,7 @@ impl ServerSession {
             message_count: self.message_count,
             error_count: self.error_count,
             phase: match self.phase {
+                Phase::Command if self.body_is_open => "between chunks",
                 Phase::Handshake | Phase::TlsAccepted => "agreeing upon TLS",
                 Phase::Denied => "waiting for a refused client to leave",
                 Phase::Exchange | Phase::PasswordCheck | Phase::AuthDelay => "authenticating",
@@ -563,6 +336,9 @@ impl ServerSession {
     }
 
     fn read_command(&mut self, conditions: &Conditions, input: &[u8]) -> (usize, Option<Event>) {
+        if let Some(event) = self.abandon_chunks() {
+            return (0, Some(event));
+        }
         if self.replies.is_full() {
             return (0, Some(Event::Blocked));
         }
@@ -616,7 +392,9 @@ impl ServerSession {
                 Ok(event) => return event,
                 Err(fault) => Err(fault),
             },
-            Ok(Command::Bdat { .. }) => Err(SyntaxFault::NotImplemented.into()),
+            Ok(Command::Bdat { size_bytes, last }) => {
+                return self.bdat(conditions, size_bytes, last);
+            }
         };
         if let Err(fault) = done {
             self.refuse(fault);
@@ -637,11 +415,6 @@ impl ServerSession {
                     .tls
                     .as_ref()
                     .is_some_and(|tls| tls.client_names.iter().any(|name| certified(name))))
-    }
-
-    /// Whatever else happens.
-    fn session_end(&self) -> Now {
-        self.began + self.policy.limits.session_time
     }
 
     /// Forgets what a client said, but for what it did wrong.
@@ -670,18 +443,8 @@ impl ServerSession {
         }
         self.replies.push(|out| reply.write(out));
         // RFC 5321 §3.8: 421 tells that the channel closes.
-        if reply.code == Code::UNAVAILABLE_421 {
+        if reply.code == Code::UNAVAILABLE_421 || fault.loses_step() {
             self.close();
-        }
-    }
-
-    fn close(&mut self) {
-        self.abandon_exchange();
-        self.phase = Phase::Closing;
-        self.lines.reset();
-        // That of a message that just ended is still to be taken by the caller.
-        if !self.envelope_ended {
-            self.envelope.reset();
         }
     }
 
@@ -691,13 +454,6 @@ impl ServerSession {
             return (0, Some(Event::MessageAbandoned));
         }
         (input.len(), Some(Event::Close))
-    }
-}
-
-impl Drop for ServerSession {
-    /// A client that is gone before its password is checked does not guess for free.
-    fn drop(&mut self) {
-        self.abandon_exchange();
     }
 }
 

@@ -43,9 +43,11 @@ impl ServerSession {
             | Extension::Limits
             | Extension::DeliverBy
             | Extension::MtPriority => true,
-            // RFC 3207 §4.2: not over a connection that has it.
+            // RFC 3207 §4.2: not over a connection that has it, nor to the client of a proxy.
             Extension::StartTls => {
-                matches!(self.policy.tls, TlsOffer::StartTls { .. }) && !is_protected
+                matches!(self.policy.tls, TlsOffer::StartTls { .. })
+                    && !is_protected
+                    && !self.is_vouched_for
             }
             // Who is authenticated may still say on whose behalf (RFC 4954 §5).
             Extension::Auth => self.auth_keywords().next().is_some() || self.user().is_some(),

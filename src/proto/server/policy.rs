@@ -194,6 +194,8 @@ impl ServerLimits {
             message_bytes_max: self.message_bytes_max,
             text_line_bytes_max: self.text_line_bytes_max,
             hop_count_max: self.hop_count_max,
+            header_bytes_max: self.header_bytes_max,
+            header_fields_max: self.header_fields_max,
         }
     }
 }

@@ -89,7 +89,7 @@ impl Twin {
             let facts = &self.facts[id];
             let is_idle = matches!(belief, Belief::Ready(_) | Belief::Deferred(_));
             let deadline = (facts.returns && is_idle).then_some(facts.end);
-            // Once a deadline has passed, what becomes of the jobs that are out is all there is to say.
+            // Once a deadline has passed, what becomes of the jobs that are out says it all.
             let is_over = facts.returns && facts.end <= wall;
             let is_untold =
                 !is_over && *belief != Belief::Final && !self.told.contains(&(*id, *index));

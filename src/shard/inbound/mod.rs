@@ -86,7 +86,9 @@ struct Flags {
     stalled: bool,
     paused: bool,
     sending: bool,
-    /// Its handshake is in [`Shard::handshakes`].
+    /// A handshake was begun, and not done.
+    handshake_runs: bool,
+    /// It is in [`Shard::handshakes`].
     handshake_waits: bool,
     /// TLS failed: what is in `output` is the last that it sends, and nothing is looked at.
     cut: bool,
@@ -126,7 +128,10 @@ impl Shard {
             return;
         }
         session.flags.input_over = true;
-        self.drive_session(index);
+        // What came before the end is looked at first.
+        if !session.flags.handshake_waits {
+            self.drive_session(index);
+        }
     }
 
     /// Goes on after a send.
@@ -347,6 +352,7 @@ impl Shard {
     fn close_session(&mut self, index: usize) {
         self.abandon_content(index);
         let session = self.sessions.remove(index);
+        self.counters.tls_handshakes_failed += u64::from(session.flags.handshake_runs);
         self.leave(&session.place);
         self.ring.close(session.socket);
         self.count_connections();

@@ -22,6 +22,13 @@ pub(in crate::shard) struct PasswordChecks {
     done: Rc<RefCell<Vec<(Asker, bool)>>>,
 }
 
+impl PasswordChecks {
+    /// Whether a thread beside the loop is at work.
+    pub(in crate::shard) const fn are_running(&self) -> bool {
+        self.running > 0
+    }
+}
+
 /// The session that a check is for.
 #[derive(Clone, Copy, Debug)]
 struct Asker {

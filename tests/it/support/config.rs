@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::address::random_bytes;
+use super::certificates::Certificate;
 use super::scenario::Scenario;
 use super::{ADMIN_PORT, SMTP_PORT};
 
@@ -18,11 +19,19 @@ pub(crate) const HOSTNAME: &str = "ringpost.test";
 pub(crate) struct Config {
     cpus: String,
     spool: PathBuf,
-    smtp: Vec<SocketAddr>,
+    smtp: Vec<Listener>,
     admin: SocketAddr,
     listener: BTreeMap<&'static str, String>,
     sections: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
     routes: Vec<(String, String)>,
+    users: Vec<BTreeMap<&'static str, String>>,
+}
+
+/// One listener: its address and the keys that only it has.
+#[derive(Debug, Clone)]
+struct Listener {
+    address: SocketAddr,
+    keys: BTreeMap<&'static str, String>,
 }
 
 impl Config {
@@ -34,11 +43,12 @@ impl Config {
         let config = Self {
             cpus: cpus[usize::from(choice) % cpus.len()].to_string(),
             spool: test.path().join("spool"),
-            smtp: vec![SocketAddr::from((ip, SMTP_PORT))],
+            smtp: vec![Listener { address: (ip, SMTP_PORT).into(), keys: BTreeMap::new() }],
             admin: SocketAddr::from((ip, ADMIN_PORT)),
             listener: BTreeMap::new(),
             sections: BTreeMap::new(),
             routes: Vec::new(),
+            users: Vec::new(),
         };
         config.set("delivery", "port", SMTP_PORT).set("delivery", "retry_first_s", 1).set(
             "delivery",
@@ -86,8 +96,53 @@ impl Config {
     }
 
     /// Adds a listener on `address`.
-    pub(crate) fn listen(mut self, address: SocketAddr) -> Self {
-        self.smtp.push(address);
+    pub(crate) fn listen(self, address: SocketAddr) -> Self {
+        self.listen_with(address, &[])
+    }
+
+    /// Adds a listener on `address` with keys of its own; the values are TOML.
+    pub(crate) fn listen_with(
+        mut self,
+        address: SocketAddr,
+        keys: &[(&'static str, &str)],
+    ) -> Self {
+        let keys = keys.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        self.smtp.push(Listener { address, keys });
+        self
+    }
+
+    /// An address for one more listener, at the first one's host.
+    pub(crate) fn address_at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.smtp_address().ip(), port)
+    }
+
+    /// Lets the server speak TLS with `certificate`.
+    pub(crate) fn certificate(self, certificate: &Certificate) -> Self {
+        let text = |path: &Path| format!("{path:?}");
+        self.set("tls", "certificate", text(&certificate.certificate)).set(
+            "tls",
+            "key",
+            text(&certificate.key),
+        )
+    }
+
+    /// Adds a user whose password is stored as `stored`.
+    pub(crate) fn user(self, name: &str, stored: &str) -> Self {
+        self.user_with(name, stored, &[])
+    }
+
+    /// Adds a user with further keys; the values are TOML.
+    pub(crate) fn user_with(
+        mut self,
+        name: &str,
+        stored: &str,
+        keys: &[(&'static str, &str)],
+    ) -> Self {
+        let mut user: BTreeMap<&'static str, String> =
+            keys.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        user.insert("name", format!("{name:?}"));
+        user.insert("password", format!("{stored:?}"));
+        self.users.push(user);
         self
     }
 
@@ -107,12 +162,12 @@ impl Config {
 
     /// Where the first listener listens.
     pub(crate) fn smtp_address(&self) -> SocketAddr {
-        self.smtp[0]
+        self.smtp[0].address
     }
 
     /// Where each listener listens.
-    pub(crate) fn smtp_addresses(&self) -> &[SocketAddr] {
-        &self.smtp
+    pub(crate) fn smtp_addresses(&self) -> Vec<SocketAddr> {
+        self.smtp.iter().map(|listener| listener.address).collect()
     }
 
     /// Where the admin HTTP listens.
@@ -138,10 +193,14 @@ impl Config {
         for (section, keys) in &sections {
             write_table(&mut text, &format!("[{section}]"), keys);
         }
-        for address in &self.smtp {
+        for Listener { address, keys: own } in &self.smtp {
             let mut keys = self.listener.clone();
+            keys.extend(own.clone());
             keys.insert("address", format!("\"{address}\""));
             write_table(&mut text, "[[listener]]", &keys);
+        }
+        for user in &self.users {
+            write_table(&mut text, "[[user]]", user);
         }
         for (domain, to) in &self.routes {
             let keys = [("domains", format!("[{domain:?}]")), ("to", format!("{to:?}"))];

@@ -2,17 +2,21 @@
 
 mod address;
 mod aiosmtpd;
+mod certificates;
 mod config;
+mod exim;
 mod loadgen;
 mod loop_disk;
 mod mail;
 mod metrics;
 mod postfix;
+mod postfix_client;
 mod process;
 mod refuser;
 mod report;
 mod ringpost;
 mod scenario;
+mod secure_senders;
 mod senders;
 mod sink;
 mod smtp_sink;
@@ -22,7 +26,9 @@ mod unbound;
 
 pub(crate) use address::random_bytes;
 pub(crate) use aiosmtpd::{Aiosmtpd, Answer, python};
-pub(crate) use config::Config;
+pub(crate) use certificates::{Certificate, Certificates};
+pub(crate) use config::{Config, HOSTNAME};
+pub(crate) use exim::Exim;
 pub(crate) use loadgen::{LoadgenSink, LoadgenSource, loadgen_program};
 pub(crate) use loop_disk::LoopDisk;
 pub(crate) use mail::{Mail, assert_same_bytes, split_trace};
@@ -32,6 +38,7 @@ pub(crate) use refuser::Refuser;
 pub(crate) use report::Report;
 pub(crate) use ringpost::{Ringpost, ringpost, serve};
 pub(crate) use scenario::{Scenario, scenario};
+pub(crate) use secure_senders::{Approach, PASSWORD, SecureSender, Tls, USER};
 pub(crate) use senders::{RECIPIENT, SENDER, Sender};
 pub(crate) use sink::{Sink, assert_arrived};
 pub(crate) use smtp_sink::SmtpSink;
@@ -48,6 +55,9 @@ pub(crate) const USUAL_LIMIT: Duration = Duration::from_secs(120);
 /// Where servers of the tests listen for SMTP. Each listens on an address of its own. The number
 /// lies below the range that the kernel takes client ports from.
 pub(crate) const SMTP_PORT: u16 = 23_525;
+
+/// Where a server of the tests listens for implicit TLS.
+pub(crate) const SMTPS_PORT: u16 = 23_465;
 
 /// Where Ringpost's admin HTTP listens in the tests.
 pub(crate) const ADMIN_PORT: u16 = 23_825;

@@ -1,4 +1,4 @@
-//! A Postfix of the scenario's own as a next hop.
+//! A Postfix of the scenario's own, as a next hop or as a client.
 //!
 //! It has its own configuration, queue and port, so it neither needs nor touches an installed
 //! mail system. Its daemons give up root, hence the directory that every user can enter.
@@ -22,6 +22,7 @@ const NOBODY_ID: u32 = 65_534;
 
 /// The services that reception and delivery to a maildir need, none of them in a chroot.
 const SERVICES: &str = "\
+tlsmgr     unix       - - n 1000? 1 tlsmgr
 cleanup    unix       n - n - 0 cleanup
 qmgr       unix       n - n 300 1 qmgr
 rewrite    unix       - - n - - trivial-rewrite
@@ -37,22 +38,30 @@ anvil      unix       - - n - 1 anvil
 postlog    unix-dgram n - n - 1 postlogd
 ";
 
-/// A running Postfix that delivers all mail into one maildir.
+/// What makes it deliver all mail into one maildir.
+const INTO_MAILDIR: &str = "\
+smtpd_recipient_restrictions = reject_unauth_destination
+virtual_mailbox_limit = 0
+virtual_mailbox_domains = static:all
+virtual_mailbox_maps = static:inbox/
+";
+
+/// A running Postfix on an address of its own.
 #[derive(Debug)]
-pub(crate) struct Postfix {
+pub(crate) struct PostfixInstance {
     _master: Process,
     address: SocketAddr,
-    maildir: PathBuf,
+    home: PathBuf,
 }
 
-impl Postfix {
-    /// Starts one on an address of its own.
-    pub(crate) fn start(test: &Scenario) -> Self {
+impl PostfixInstance {
+    /// Starts one with `settings` in addition to those that every instance here has.
+    pub(crate) fn start(test: &Scenario, settings: &str) -> Self {
         assert!(is_root(), "Postfix's master runs only as root: run `tests/run` as root");
         let address = SocketAddr::from((test.address(), SMTP_PORT));
         let home = test.open_path().join(format!("postfix-{}", address.ip()));
         let config = home.join("etc");
-        write_configuration(&home, address);
+        write_configuration(&home, address, settings);
         // Makes the queue's directories with their owners.
         let check = &mut Command::new("/usr/sbin/postfix");
         test.run(check.arg("-c").arg(&config).arg("check"), b"").succeeded();
@@ -61,11 +70,37 @@ impl Postfix {
         command.arg("-c").arg(&config).arg("-d").env("MAIL_CONFIG", &config);
         let mut master = Process::start(test, &mut command);
         master.wait_listening(test, address);
-        Self { _master: master, address, maildir: home.join("mail/inbox") }
+        Self { _master: master, address, home }
+    }
+
+    /// Where it takes mail.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.home.join("maillog")).unwrap_or_default()
     }
 }
 
-fn write_configuration(home: &Path, address: SocketAddr) {
+/// A running Postfix that delivers all mail into one maildir.
+#[derive(Debug)]
+pub(crate) struct Postfix {
+    instance: PostfixInstance,
+    maildir: PathBuf,
+}
+
+impl Postfix {
+    /// Starts one on an address of its own.
+    pub(crate) fn start(test: &Scenario) -> Self {
+        let instance = PostfixInstance::start(test, INTO_MAILDIR);
+        let maildir = instance.home.join("mail/inbox");
+        Self { instance, maildir }
+    }
+}
+
+fn write_configuration(home: &Path, address: SocketAddr, settings: &str) {
     for name in ["", "etc", "queue", "data", "mail"] {
         fs::create_dir(home.join(name)).expect("a directory for Postfix");
     }
@@ -89,16 +124,13 @@ fn write_configuration(home: &Path, address: SocketAddr) {
          alias_database =\n\
          biff = no\n\
          local_header_rewrite_clients =\n\
-         smtpd_recipient_restrictions = reject_unauth_destination\n\
          smtpd_client_connection_count_limit = 0\n\
          message_size_limit = 104857600\n\
-         virtual_mailbox_limit = 0\n\
-         virtual_mailbox_domains = static:all\n\
-         virtual_mailbox_maps = static:inbox/\n\
          virtual_mailbox_base = {home}/mail\n\
          virtual_minimum_uid = 100\n\
          virtual_uid_maps = static:{NOBODY_ID}\n\
-         virtual_gid_maps = static:{NOBODY_ID}\n"
+         virtual_gid_maps = static:{NOBODY_ID}\n\
+         {settings}"
     );
     let master = format!("{address} inet n - n - - smtpd\n{SERVICES}");
     fs::write(format!("{home}/etc/main.cf"), main).expect("main.cf");
@@ -123,7 +155,7 @@ impl Postfix {
 
 impl Sink for Postfix {
     fn address(&self) -> SocketAddr {
-        self.address
+        self.instance.address
     }
 
     fn count(&self) -> usize {

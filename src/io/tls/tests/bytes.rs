@@ -7,7 +7,7 @@ use super::*;
 
 /// Bytes that show where they come from.
 fn content(length: usize) -> Vec<u8> {
-    (0..length).map(|index| (index % 251) as u8).collect()
+    (0..=250).cycle().take(length).collect()
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! The session against transcripts, at every cut, and at the ends of its bounds.
 
 mod bounds;
+mod identity;
+mod patience;
 mod random;
+mod rights;
 mod script;
 
 use self::script::check;
@@ -23,10 +26,25 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    access_denied,
+    access_denied_tls,
+    access_not_allowed,
     addresses,
+    authentication,
+    authentication_blocked,
+    authentication_failed,
+    authentication_login,
     authentication_needed,
+    authentication_scram,
+    authentication_tls,
     bad_commands,
     bare_line_ends,
+    binary,
+    certificates,
+    certificates_unlisted,
+    chunk_size,
+    chunks,
+    chunks_refused,
     closing,
     content,
     delivery_times,
@@ -34,6 +52,8 @@ transcripts! {
     dsn,
     eight_bit,
     end_of_input,
+    header_bounds,
+    implicit_tls,
     lenient_paths,
     limits,
     memory,
@@ -45,7 +65,18 @@ transcripts! {
     relay_tricks,
     simple,
     smtputf8,
+    smuggling,
+    starttls,
+    starttls_after_message,
+    starttls_not_offered,
     storage,
     strict_paths,
+    submission_content,
     timeouts,
+    tls_forgets_user,
+    tls_required,
+    xclient,
+    xclient_certificate,
+    xclient_denied,
+    xclient_login,
 }

@@ -15,6 +15,15 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
         8 => known(b"RCPT TO:<c@d.example>\r\n"),
         1 => known(b"RCPT TO:<Postmaster>\r\n"),
         10 => known(b"DATA\r\n"),
+        3 => known(b"MAIL FROM:<a@b.example> BODY=BINARYMIME\r\n"),
+        6 => known(b"BDAT 7\r\nA: b\r\n\r"),
+        4 => known(b"BDAT 6\r\n\nline\r"),
+        4 => known(b"BDAT 5 LAST\r\n.\r\nxy"),
+        4 => known(b"BDAT 0 LAST\r\n"),
+        1 => known(b"BDAT 91\r\n"),
+        1 => known(b"BDAT 9x\r\n"),
+        2 => known(b"Authentication-Results: mx.example.net; a\r\n"),
+        2 => known(b"Date: now\r\n"),
         8 => known(b"\r\n.\r\n"),
         3 => known(b".\r\n"),
         3 => known(b"..text\r\n"),
@@ -22,6 +31,15 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
         1 => known(b"QUIT\r\n"),
         1 => known(b"HELP\r\n"),
         1 => known(b"received: x\r\n"),
+        2 => known(b"AUTH PLAIN AGFsaWNlAHBhc3N3b3Jk\r\n"),
+        1 => known(b"AUTH PLAIN AGFsaWNlAHdyb25n\r\n"),
+        2 => known(b"AUTH LOGIN\r\n"),
+        1 => known(b"YWxpY2U=\r\n"),
+        1 => known(b"cGFzc3dvcmQ=\r\n"),
+        1 => known(b"*\r\n"),
+        1 => known(b"XCLIENT ADDR=198.51.100.9\r\n"),
+        1 => known(b"XCLIENT LOGIN=alice HELO=client.example PROTO=ESMTP\r\n"),
+        1 => known(b"XCLIENT ADDR=203.0.113.9\r\n"),
         1 => known(b"\n"),
         1 => known(b"\r"),
         1 => known(b"\r\n"),
@@ -35,6 +53,8 @@ fn conversation() -> impl Strategy<Value = Vec<u8>> {
     let transaction = prop_oneof![
         Just(&b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\ntext\r\n.\r\n"[..]),
         Just(&b"RSET\r\nMAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n"[..]),
+        Just(&b"RSET\r\nMAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\nBDAT 6\r\nA: b\r\n"[..]),
+        Just(&b"RSET\r\nMAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\nBDAT 4 LAST\r\ntext"[..]),
     ];
     let piece = prop_oneof![
         3 => fragment(),
@@ -45,13 +65,28 @@ fn conversation() -> impl Strategy<Value = Vec<u8>> {
 
 fn script() -> Script {
     Script::parse(
-        "O: errors_max=9 messages_max=4 recipients_max=3 message_bytes_max=90 hop_count_max=1",
+        "O: errors_max=9 messages_max=4 recipients_max=3 message_bytes_max=90 hop_count_max=1 \
+         auth=without_tls users=alice xclient_from=192.0.2.0/24 xclient_from=198.51.100.0/24 \
+         deny_from=203.0.113.0/24",
+    )
+}
+
+/// The same, with all that is done to a header and to line ends.
+fn mending_script() -> Script {
+    Script::parse(
+        "O: errors_max=9 messages_max=4 recipients_max=3 message_bytes_max=90 hop_count_max=1 \
+         bare_lf=yes filter=yes stamp=yes header_fields_max=5",
     )
 }
 
 /// Sends `stream` in pieces that end at `cuts`, then closes.
-fn replay(stream: &[u8], commit: Commit, cuts: &[usize]) -> (Vec<u8>, Vec<String>) {
-    let mut driver = Driver::new(&script(), commit);
+fn replay(
+    script: &Script,
+    stream: &[u8],
+    commit: Commit,
+    cuts: &[usize],
+) -> (Vec<u8>, Vec<String>) {
+    let mut driver = Driver::new(script, commit);
     let mut from = 0;
     for &cut in cuts {
         driver.feed(&stream[from..cut]);
@@ -95,22 +130,28 @@ proptest! {
         stream in conversation(),
         cuts in vec(any::<prop::sample::Index>(), 0..8),
     ) {
-        let expected = replay(&stream, Commit::AtOnce, &[]);
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
         cuts.sort_unstable();
         let each: Vec<usize> = (0..stream.len()).collect();
-        for commit in [Commit::AtOnce, Commit::Late] {
-            for cuts in [&[][..], &cuts, &each] {
-                let got = replay(&stream, commit, cuts);
-                prop_assert_eq!(&got, &expected, "{:?} {:?}", commit, cuts);
+        for script in [script(), mending_script()] {
+            let expected = replay(&script, &stream, Commit::AtOnce, &[]);
+            for commit in [Commit::AtOnce, Commit::Late] {
+                for cuts in [&[][..], &cuts, &each] {
+                    let got = replay(&script, &stream, commit, cuts);
+                    prop_assert_eq!(&got, &expected, "{:?} {:?}", commit, cuts);
+                }
             }
         }
     }
 
     /// The driver asserts that the events come in order and that nothing gets stuck.
     #[test]
-    fn whatever_happens_the_session_ends_well(operations in vec(operation(), 0..60)) {
-        let mut driver = Driver::new(&script(), Commit::Late);
+    fn whatever_happens_the_session_ends_well(
+        operations in vec(operation(), 0..60),
+        mends in any::<bool>(),
+    ) {
+        let script = if mends { mending_script() } else { script() };
+        let mut driver = Driver::new(&script, Commit::Late);
         for operation in operations {
             match operation {
                 Operation::Send(bytes) => driver.feed(&bytes),

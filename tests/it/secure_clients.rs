@@ -1,0 +1,135 @@
+//! Clients that other people wrote, with TLS and authentication.
+
+use std::net::SocketAddr;
+
+use crate::support::{
+    Aiosmtpd, Approach, Certificates, Config, Mail, PASSWORD, Ringpost, SMTPS_PORT, Scenario,
+    SecureSender, Tls, USER, USUAL_LIMIT, assert_arrived, ringpost, scenario,
+};
+
+/// A server that takes mail only from users, by STARTTLS at one port and by implicit TLS at
+/// another, and the sink behind it.
+struct Submission {
+    server: Ringpost,
+    sink: Aiosmtpd,
+    certificates: Certificates,
+    starttls: SocketAddr,
+    implicit: SocketAddr,
+}
+
+impl Submission {
+    fn start(test: &Scenario, stored_password: &str) -> Self {
+        let sink = Aiosmtpd::start(test);
+        let config = Config::relaying_to(test, crate::support::Sink::address(&sink));
+        let starttls = config.smtp_address();
+        let implicit = config.address_at(SMTPS_PORT);
+        let certificates = Certificates::make(test, starttls.ip());
+        let config = config
+            .certificate(&certificates.server)
+            .user(USER, stored_password)
+            .set_listener("role", "\"submission\"")
+            .set_listener("auth", "\"required\"")
+            // Nobody relays by address here: who gets through has authenticated.
+            .set_listener("relay_from", "[]")
+            .set_listener("tls", "\"starttls\"")
+            .listen_with(implicit, &[("tls", "\"implicit\"")]);
+        let server = Ringpost::start(test, &config);
+        Self { server, sink, certificates, starttls, implicit }
+    }
+
+    fn approach(&self, tls: Tls, mechanism: &'static str) -> Approach<'_> {
+        Approach {
+            server: if tls == Tls::Implicit { self.implicit } else { self.starttls },
+            tls,
+            authority: &self.certificates.authority,
+            mechanism,
+            password: PASSWORD,
+        }
+    }
+}
+
+/// The stored form of [`PASSWORD`], as the program makes it.
+fn stored_password(test: &Scenario, options: &[&str]) -> String {
+    let mut command = ringpost(&[&["password"], options].concat());
+    let made = test.run(&mut command, format!("{PASSWORD}\n").as_bytes()).succeeded();
+    made.output.trim_end().to_owned()
+}
+
+/// `sender` gets its mail through by each of the ways, and none in with a wrong password or
+/// without one.
+fn submits(sender: SecureSender, mechanisms: &'static [&'static str], scram: bool) {
+    scenario(USUAL_LIMIT, move |test| {
+        let options: &[&str] = if scram { &["--scram"] } else { &[] };
+        let submission = Submission::start(test, &stored_password(test, options));
+        let mut mails = Vec::new();
+        for &mechanism in mechanisms {
+            for tls in [Tls::Starttls, Tls::Implicit] {
+                let mail = Mail::small(&format!("{mechanism}-{tls:?}"));
+                sender.send(test, &submission.approach(tls, mechanism), &mail);
+                mails.push(mail);
+            }
+        }
+        let approach = submission.approach(Tls::Starttls, mechanisms[0]);
+        let wrong = Approach { password: "not the password", ..approach };
+        let refused = sender.try_send(test, &wrong, &Mail::small("wrong"));
+        assert!(refused.expect_err("a wrong password").contains("535"), "not for the password");
+        let nameless = Approach { mechanism: "", ..approach };
+        let refused = sender.try_send(test, &nameless, &Mail::small("nameless"));
+        assert!(refused.expect_err("no password").contains("530"), "not for want of AUTH");
+        assert_arrived(test, &submission.sink, &mails, hops(sender));
+        submission.server.stop(test);
+    });
+}
+
+/// Trace fields of a message: that of Ringpost, and those of a client that is a server itself.
+fn hops(sender: SecureSender) -> usize {
+    match sender {
+        SecureSender::Exim | SecureSender::Postfix => 2,
+        SecureSender::Aiosmtplib
+        | SecureSender::Curl
+        | SecureSender::Msmtp
+        | SecureSender::Nodemailer
+        | SecureSender::Smtplib
+        | SecureSender::Swaks => 1,
+    }
+}
+
+#[test]
+fn aiosmtplib_submits() {
+    submits(SecureSender::Aiosmtplib, &["PLAIN", "LOGIN"], false);
+}
+
+#[test]
+fn curl_submits() {
+    submits(SecureSender::Curl, &["PLAIN", "LOGIN"], false);
+}
+
+#[test]
+fn exim_submits() {
+    submits(SecureSender::Exim, &["PLAIN", "LOGIN"], false);
+}
+
+#[test]
+fn msmtp_submits_with_scram() {
+    submits(SecureSender::Msmtp, &["SCRAM-SHA-256", "PLAIN", "LOGIN"], true);
+}
+
+#[test]
+fn nodemailer_submits() {
+    submits(SecureSender::Nodemailer, &["PLAIN", "LOGIN"], false);
+}
+
+#[test]
+fn postfix_submits() {
+    submits(SecureSender::Postfix, &["PLAIN", "LOGIN"], false);
+}
+
+#[test]
+fn smtplib_submits_with_channel_binding() {
+    submits(SecureSender::Smtplib, &["SCRAM-SHA-256-PLUS", "PLAIN", "LOGIN"], true);
+}
+
+#[test]
+fn swaks_submits() {
+    submits(SecureSender::Swaks, &["PLAIN", "LOGIN"], false);
+}

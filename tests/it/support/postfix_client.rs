@@ -1,0 +1,63 @@
+//! Postfix as a client: an instance of the scenario's own, which relays all mail to one host.
+
+use std::fs;
+use std::process::Command;
+
+use super::mail::Mail;
+use super::postfix::PostfixInstance;
+use super::scenario::Scenario;
+use super::secure_senders::{Approach, Tls, USER};
+use super::senders::{RECIPIENT, SENDER};
+
+/// A run of Postfix.
+#[derive(Debug)]
+pub(crate) struct PostfixClient;
+
+impl PostfixClient {
+    /// Sends `mail`; the error is what Postfix logged.
+    pub(crate) fn send(
+        test: &Scenario,
+        approach: &Approach<'_>,
+        mail: &Mail,
+    ) -> Result<(), String> {
+        let instance = PostfixInstance::start(test, &main_cf(approach));
+        // Through Postfix's own server, which is how other programs on a host reach it.
+        let mut command = Command::new("/usr/sbin/smtp-source");
+        let file = test.path().join(format!("postfix-{}.eml", mail.name));
+        fs::write(&file, mail.content_lf()).expect("a file for a message");
+        command.args(["-m", "1", "-f", SENDER, "-t", RECIPIENT, "-F"]).arg(&file);
+        command.arg(instance.address().to_string());
+        test.run(&mut command, b"").succeeded();
+        let log = test.wait_for("Postfix to say what became of it", || {
+            let log = instance.log();
+            log.contains("status=").then_some(log)
+        });
+        if log.contains("status=sent") { Ok(()) } else { Err(log) }
+    }
+}
+
+fn main_cf(approach: &Approach<'_>) -> String {
+    let Approach { server, tls, authority, mechanism, password } = approach;
+    let next_hop = format!("[{}]:{}", server.ip(), server.port());
+    let mut text = format!("relayhost = {next_hop}\nmynetworks = 127.0.0.0/8\n");
+    text.push_str("smtpd_recipient_restrictions = permit_mynetworks, reject\n");
+    if *tls != Tls::None {
+        text.push_str(&format!(
+            "smtp_tls_security_level = encrypt\nsmtp_tls_CAfile = {}\nsmtp_tls_loglevel = 1\n",
+            authority.display()
+        ));
+    }
+    if *tls == Tls::Implicit {
+        text.push_str("smtp_tls_wrappermode = yes\n");
+    }
+    if !mechanism.is_empty() {
+        text.push_str(&format!(
+            "smtp_sasl_auth_enable = yes\n\
+             smtp_sasl_password_maps = inline:{{ {{ {next_hop} = {USER}:{password} }} }}\n\
+             smtp_sasl_security_options = noanonymous\n\
+             smtp_sasl_tls_security_options = noanonymous\n\
+             smtp_sasl_mechanism_filter = {mechanism}\n"
+        ));
+    }
+    text
+}
