@@ -2,11 +2,7 @@
 //! how they come about.
 
 // All of it is test code, the bodies too.
-<<<<<<< HEAD
-#![allow(clippy::expect_used, clippy::panic, unreachable_pub)]
-=======
 #![allow(clippy::expect_used, clippy::print_stdout, clippy::wildcard_enum_match_arm)]
->>>>>>> throttle
 
 use std::fs;
 use std::path::Path;
