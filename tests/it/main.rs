@@ -16,6 +16,7 @@
 // These are all tests: a panic is how they report, and their reader is the person at the terminal.
 #![allow(clippy::expect_used, clippy::print_stderr, clippy::unwrap_used)]
 
+mod attacks;
 mod bad_host;
 mod bad_input;
 mod clients;
