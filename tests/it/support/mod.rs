@@ -42,7 +42,7 @@ pub(crate) use scenario::{Scenario, scenario};
 pub(crate) use secure_senders::{Approach, PASSWORD, SecureSender, Tls, USER};
 pub(crate) use secured::{Secured, auth_plain, stored_password};
 pub(crate) use senders::{RECIPIENT, SENDER, Sender};
-pub(crate) use sink::{Sink, assert_arrived};
+pub(crate) use sink::{Received, Sink, assert_arrived};
 pub(crate) use smtp_sink::SmtpSink;
 pub(crate) use socket::SmtpSocket;
 pub(crate) use spool::fill_spool;

@@ -277,6 +277,12 @@ impl SmtpSocket {
         std::iter::from_fn(|| self.try_reply()).collect()
     }
 
+    /// Reads to the end of the connection what need not be SMTP, and drops it.
+    pub(crate) fn drain(&mut self) {
+        let mut buffer = [0; 4096];
+        while self.link.read(&mut buffer).is_ok_and(|count| count > 0) {}
+    }
+
     /// One line without its CRLF; `None` when the connection was closed before its first byte.
     #[track_caller]
     fn line(&mut self) -> Option<String> {
