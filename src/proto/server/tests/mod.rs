@@ -2,7 +2,9 @@
 
 mod bounds;
 mod identity;
+mod patience;
 mod random;
+mod rights;
 mod script;
 
 use self::script::check;
@@ -24,11 +26,22 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    access_denied,
+    access_denied_tls,
+    access_not_allowed,
     addresses,
+    authentication,
+    authentication_blocked,
+    authentication_failed,
+    authentication_login,
     authentication_needed,
+    authentication_scram,
+    authentication_tls,
     bad_commands,
     bare_line_ends,
     binary,
+    certificates,
+    certificates_unlisted,
     chunk_size,
     chunks,
     chunks_refused,
@@ -39,8 +52,9 @@ transcripts! {
     dsn,
     eight_bit,
     end_of_input,
-    lenient_paths,
     header_bounds,
+    implicit_tls,
+    lenient_paths,
     limits,
     memory,
     needed_first,
@@ -52,8 +66,17 @@ transcripts! {
     simple,
     smtputf8,
     smuggling,
+    starttls,
+    starttls_after_message,
+    starttls_not_offered,
     storage,
-    submission_content,
     strict_paths,
+    submission_content,
     timeouts,
+    tls_forgets_user,
+    tls_required,
+    xclient,
+    xclient_certificate,
+    xclient_denied,
+    xclient_login,
 }

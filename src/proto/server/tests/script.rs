@@ -19,15 +19,19 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Now, WallTime};
+use crate::credentials::{Credential, User, Users};
 use crate::ids::MessageId;
 use crate::message::{BodyType, DeliverBy, Notices, Notify, ReturnedContent, Wishes};
+use crate::network::Network;
 use crate::proto::server::{
     AuthOffer, Conditions, ContentRefusal, Event, Peer, Role, ServerLimits, ServerPolicy,
-    ServerSession, Storage, Stored, TlsOffer,
+    ServerSession, Storage, Stored, TlsFacts, TlsOffer,
 };
+use crate::throttle::ThrottleLimits;
 
 /// One line of a transcript.
 #[derive(Clone, Debug)]
@@ -41,7 +45,7 @@ enum Line {
 /// A parsed transcript.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
-    policy: ServerPolicy,
+    pub(super) policy: ServerPolicy,
     peer: Peer,
     draining: bool,
     lines: Vec<Line>,
@@ -85,8 +89,26 @@ impl Script {
                 self.policy.access.accept_for = domains.collect();
             }
             "starttls" => self.policy.tls = TlsOffer::StartTls { required: value == "required" },
-            "auth" if value == "required" => {
-                self.policy.auth = AuthOffer::Required { without_tls: true };
+            "tls" if value == "implicit" => self.policy.tls = TlsOffer::Implicit,
+            "auth" => {
+                self.policy.auth = match value {
+                    "required" => AuthOffer::Required { without_tls: true },
+                    "without_tls" => AuthOffer::Optional { without_tls: true },
+                    "with_tls" => AuthOffer::Optional { without_tls: false },
+                    _ => panic!("no offer: {value}"),
+                }
+            }
+            "users" => self.policy.users = Arc::new(users(&value.split(',').collect::<Vec<_>>())),
+            "auth_failures_max" => {
+                let limits = &mut self.policy.throttle_limits;
+                limits.auth_failures_per_minute_max = value.parse().expect("a number");
+            }
+            "allow_from" => self.policy.access.allow_from.push(network(value)),
+            "deny_from" => self.policy.access.deny_from.push(network(value)),
+            "relay_from" => self.policy.access.relay_from = vec![network(value)],
+            "xclient_from" => self.policy.access.xclient_from.push(network(value)),
+            "relay_certificate" => {
+                self.policy.access.relay_certificates.push(value.into());
             }
             "hold_s_max" => self.policy.limits.hold_time_max = Duration::from_secs(number()),
             "space_before_path" => self.policy.leniency.space_before_path = value == "yes",
@@ -124,6 +146,44 @@ impl Script {
     }
 }
 
+/// Alice with an argon2id string and bob with a SCRAM verifier, whose passwords are "password".
+/// The string costs as little as one can, because transcripts are replayed many times.
+pub(super) fn users(names: &[&str]) -> Users {
+    Users::new(names.iter().map(|&name| {
+        let (credential, sender) = match name {
+            "alice" => ("$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$9zpz0nGFnSHvRUZdoSvfhg", "*"),
+            "bob" => (
+                "SCRAM-SHA-256$4096:c29tZXNhbHQ=$PBAa8IXW7zZJ1Jz2pQelH6cUeFjW7XGgV0ajw+VvFk4=:\
+                 kK3Z9LLhoKGUd7h01BEW65Z9PsXgBe2OkGDqhSou2vM=",
+                "bob@b.example",
+            ),
+            _ => panic!("nobody: {name}"),
+        };
+        User {
+            name: name.into(),
+            credential: Arc::new(Credential::parse(credential).expect("a credential")),
+            senders: vec![sender.parse().expect("a sender")],
+        }
+    }))
+}
+
+fn network(text: &str) -> Network {
+    let (address, bits) = text.split_once('/').expect("address/bits");
+    let address = address.parse().expect("an address");
+    Network::new(address, bits.parse().expect("a number")).expect("a network")
+}
+
+/// What a handshake with a client came to that has a certificate with these names.
+pub(super) fn tls_facts(client_names: &[&str]) -> TlsFacts {
+    TlsFacts {
+        version: "TLSv1.3",
+        cipher_suite: "TLS_AES_128_GCM_SHA256",
+        exporter: Some([5; 32]),
+        server_end_point: Some([6; 32].into()),
+        client_names: client_names.iter().map(|&name| name.into()).collect(),
+    }
+}
+
 pub(super) fn peer(address: &str) -> Peer {
     Peer { address: address.parse::<IpAddr>().expect("an address"), port: 40_000 }
 }
@@ -136,6 +196,33 @@ pub(super) fn conditions(now_s: u64) -> Conditions {
         memory_is_short: false,
         draining: false,
     }
+}
+
+/// Feeds all of `input`, which must neither block nor close the session; returns what it sends.
+pub(super) fn converse(
+    session: &mut ServerSession,
+    conditions: &Conditions,
+    input: &[u8],
+) -> String {
+    let mut rest = input;
+    loop {
+        let step = session.advance(conditions, rest);
+        rest = &rest[step.consumed..];
+        match step.event {
+            Event::NeedInput => break,
+            Event::MessageEnd => session.handle_stored(conditions, Stored::Committed(MessageId(1))),
+            Event::MessageBegin | Event::Content(_) | Event::MessageAbandoned => {}
+            Event::Inserted
+            | Event::Blocked
+            | Event::Close
+            | Event::StartTls
+            | Event::CheckPassword
+            | Event::PeerChanged => panic!("{:?}", step.event),
+        }
+    }
+    let mut out = Vec::new();
+    session.transmit(&mut out);
+    String::from_utf8(out).expect("ASCII")
 }
 
 /// When the commit of a message returns.
@@ -162,9 +249,12 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(script: &Script, commit: Commit) -> Self {
+        let mut policy = script.policy.clone();
+        if policy.throttle_limits != ThrottleLimits::default() {
+            policy.throttles = Arc::default();
+        }
         let conditions = Conditions { draining: script.draining, ..conditions(1_000) };
-        let session =
-            ServerSession::new(Rc::new(script.policy.clone()), script.peer, 1, &conditions);
+        let session = ServerSession::new(Rc::new(policy), script.peer, 1, &conditions);
         let mut driver = Self {
             session,
             conditions,
@@ -363,7 +453,8 @@ impl Driver {
 
     /// Something other than input: `storage full`, `storage ready`, `memory short`, `memory there`,
     /// `drain`, `commit failed` and `commit full` (of the next message that ends), `refuse failed`
-    /// and `refuse full` (of the next that begins), `wait N` (seconds), `timeout`, `eof`.
+    /// and `refuse full` (of the next that begins), `wait N` (seconds), `timeout`, `eof`, `tls NAME…`
+    /// (a handshake is done, with a client's certificate if there are names).
     pub(super) fn happen(&mut self, what: &str) {
         match what.split_whitespace().collect::<Vec<_>>()[..] {
             ["storage", "full"] => self.conditions.storage = Storage::Full,
@@ -381,6 +472,9 @@ impl Driver {
             ["wait", seconds] => {
                 let span = Duration::from_secs(seconds.parse().expect("seconds"));
                 self.conditions.now = self.conditions.now + span;
+            }
+            ["tls", ref names @ ..] => {
+                self.session.handle_tls(&self.conditions, tls_facts(names));
             }
             ["timeout"] => self.session.handle_timeout(&self.conditions),
             ["eof"] => self.session.handle_eof(),
