@@ -6,8 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    clippy::wildcard_enum_match_arm,
-    unreachable_pub
+    clippy::wildcard_enum_match_arm
 )]
 
 use std::fs;
