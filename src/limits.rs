@@ -40,7 +40,7 @@ pub const ADMIN_CONNECTION_COUNT_MAX: usize = 64;
 pub const ADMIN_IDLE_S: u64 = 90;
 
 /// Share of the host's memory, or of the control group's, that is the ceiling of the process unless
-/// the configuration says otherwise. The rest is for the kernel's socket buffers and the page cache.
+/// the configuration says otherwise. The rest is for the kernel's socket buffers and page cache.
 pub const MEMORY_SHARE_PERCENT: u64 = 75;
 
 /// Use of the ceiling from which on no transaction begins. What runs can grow by the rest.
@@ -53,8 +53,8 @@ pub const MEMORY_EASED_PERCENT: u64 = 80;
 /// interface send 125 MB, of which content is written out and not kept.
 pub const MEMORY_LOOK_MS: u64 = 100;
 
-/// Block that is asked for so that the allocator looks what it can give back. One of 64 KiB does not
-/// make it look, and one of 1 MiB does.
+/// Block that is asked for so that the allocator looks what it can give back. One of 64 KiB does
+/// not make it look, and one of 1 MiB does.
 pub const MEMORY_ASKED_BYTES: usize = 1 << 20;
 
 /// Log lines that wait for standard error. What comes on top is dropped and counted: a shard never
@@ -190,10 +190,12 @@ pub const REFUSED_CONNECTIONS_MAX: usize = 128;
 /// from: what TLS says by itself, such as answers to new keys.
 pub const OUTPUT_BYTES_MAX: usize = 16_384;
 
-/// Handshake steps of one turn. A step costs up to a millisecond (a signature with RSA of 2,048
-/// bits; a quarter of that with ECDSA), and that times this is how long the other sessions of a
-/// shard wait for a storm of handshakes.
-pub const HANDSHAKES_PER_TURN_MAX: usize = 4;
+/// Handshake steps of one turn: those that cost nearly nothing must not be endless either.
+pub const HANDSHAKES_PER_TURN_MAX: usize = 32;
+
+/// Time in one turn after which no further handshake step is begun. That and one step is how long
+/// the other sessions of a shard wait for a storm of handshakes; `benches/tls.rs` prices a step.
+pub const HANDSHAKES_TURN_US: u64 = 1_000;
 
 /// Passwords that one shard has checked at a time, each on a thread of its own. A check takes the
 /// memory of the user's string: 19 MiB with what `ringpost password` makes.

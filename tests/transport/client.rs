@@ -41,6 +41,14 @@ impl Client {
         self.wire = Some(Wire::Tls(Box::new(StreamOwned::new(connection, stream))));
     }
 
+    /// Sends the first message of the handshake and does not wait for the answer.
+    pub(crate) fn send_hello(&mut self) {
+        let Some(Wire::Tls(stream)) = &mut self.wire else { panic!("no TLS") };
+        while stream.conn.wants_write() {
+            stream.conn.write_tls(&mut stream.sock).unwrap();
+        }
+    }
+
     pub(crate) fn tls(&self) -> &ClientConnection {
         match &self.wire {
             Some(Wire::Tls(stream)) => &stream.conn,

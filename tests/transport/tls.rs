@@ -203,3 +203,29 @@ fn without_tls_nothing_is_different() {
     client.say("STARTTLS", "502");
     client.deliver("Subject: one\r\n\r\ntext\r\n");
 }
+
+#[test]
+fn a_storm_of_handshakes_lets_other_sessions_go_on() {
+    const CLIENTS: usize = 150;
+    let certificate = Certificate::new();
+    let shard = Running::start(vec![certificate.listener(TlsOffer::Implicit), plain()]);
+    let mut calm = Client::connect(shard.addresses[1]);
+    calm.expect("220");
+    calm.say("EHLO client.example", "250");
+    let config = config(&certificate.root);
+    let mut storm: Vec<Client> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = Client::connect(shard.addresses[0]);
+            client.begin_tls_as(&config);
+            client.send_hello();
+            client
+        })
+        .collect();
+    calm.deliver("Subject: one\r\n\r\ntext\r\n");
+    for client in &mut storm {
+        client.expect("220");
+    }
+    calm.say("QUIT", "221");
+    shard
+        .wait_for("all", |it| it.tls_handshakes == CLIENTS as u64 && it.tls_handshakes_failed == 0);
+}

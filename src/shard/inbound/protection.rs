@@ -1,16 +1,18 @@
 //! TLS between the socket and the session machine.
 //!
 //! # Guarantees
-//! - The costly part of handshakes is done in the order of arrival, [`HANDSHAKES_PER_TURN_MAX`]
-//!   steps a turn, so that however many clients come at once, the other sessions of the shard wait
-//!   for no more than that between two turns.
+//! - The costly part of handshakes is done in the order of arrival, for [`HANDSHAKES_TURN_US`] a
+//!   turn and the step that was begun by then, so that however many clients come at once, the other
+//!   sessions of the shard wait for no more than that between two turns.
 //! - A handshake that fails ends its connection, after the alert that says why. Those that were
 //!   begun and not ended are counted as failed, but not clients that only connect.
 
 use std::mem;
+use std::time::Duration;
 
+use crate::io::time;
 use crate::io::tls::{Handshake, Received, TlsFailure, TlsPump};
-use crate::limits::HANDSHAKES_PER_TURN_MAX;
+use crate::limits::{HANDSHAKES_PER_TURN_MAX, HANDSHAKES_TURN_US};
 use crate::shard::Shard;
 
 use super::Session;
@@ -52,10 +54,17 @@ impl Shard {
 
     /// Goes on with some of the handshakes that have input.
     pub(in crate::shard) fn pump_handshakes(&mut self) {
+        if self.handshakes.is_empty() {
+            return;
+        }
+        let until = time::monotonic() + Duration::from_micros(HANDSHAKES_TURN_US);
         for _ in 0..HANDSHAKES_PER_TURN_MAX {
             let Some((index, serial)) = self.handshakes.pop_front() else { return };
             if self.sessions.get(index).is_some_and(|session| session.serial == serial) {
                 self.step_handshake(index);
+                if time::monotonic() >= until {
+                    return;
+                }
             }
         }
     }

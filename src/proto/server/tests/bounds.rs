@@ -4,7 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::TRANSCRIPTS;
-use super::script::{Commit, Driver, Script, conditions, peer};
+use super::parties::{conditions, converse, peer};
+use super::script::{Commit, Driver, Script};
 use crate::clock::Now;
 use crate::ids::MessageId;
 use crate::limits::{
@@ -20,25 +21,6 @@ fn session(peer: Peer, conditions: &Conditions) -> ServerSession {
     let limits = ServerLimits::default();
     let policy = ServerPolicy::plain("mx.example.net", limits);
     ServerSession::new(Rc::new(policy), peer, 1, conditions)
-}
-
-/// Feeds all of `input`, which must neither block nor close the session; returns what it sends.
-fn converse(session: &mut ServerSession, conditions: &Conditions, input: &[u8]) -> String {
-    let mut rest = input;
-    loop {
-        let step = session.advance(conditions, rest);
-        rest = &rest[step.consumed..];
-        match step.event {
-            Event::NeedInput => break,
-            Event::MessageEnd => session.handle_stored(conditions, Stored::Committed(MessageId(1))),
-            Event::MessageBegin | Event::Content(_) | Event::Inserted | Event::MessageAbandoned => {
-            }
-            _ => panic!("{:?}", step.event),
-        }
-    }
-    let mut out = Vec::new();
-    session.transmit(&mut out);
-    String::from_utf8(out).expect("ASCII")
 }
 
 const ENVELOPE: &[u8] =
@@ -112,6 +94,8 @@ fn a_session_may_time_out_in_every_state() {
     after_every_prefix(|driver| {
         let (deadline, _) = driver.session.poll_timeout();
         let was_closing = driver.events.iter().any(|event| event == "close");
+        // Nothing can be said in the middle of a handshake.
+        let in_handshake = driver.session.tls_is_wanted();
         driver.conditions.now = Now::from_us(deadline.as_us() - 1);
         driver.session.handle_timeout(&driver.conditions);
         driver.feed(b"");
@@ -124,7 +108,7 @@ fn a_session_may_time_out_in_every_state() {
         let replies = String::from_utf8_lossy(&driver.out).into_owned();
         assert_eq!(
             replies.ends_with("421 4.4.2 Session took too long: closing, connect again\r\n"),
-            !was_closing
+            !was_closing && !in_handshake
         );
     });
 }

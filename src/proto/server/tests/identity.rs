@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::script::{conditions, peer};
+use super::parties::{conditions, peer};
 use crate::credentials::{Credential, User, Users, make_scram};
 use crate::message::ReturnedContent;
 use crate::network::Network;

@@ -1,7 +1,12 @@
 //! The session against transcripts, at every cut, and at the ends of its bounds.
 
+mod authentication;
 mod bounds;
+mod contents;
+mod escapes;
 mod identity;
+mod parties;
+mod patience;
 mod random;
 mod script;
 
@@ -24,14 +29,25 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    access_denied,
+    access_denied_tls,
+    access_not_allowed,
     addresses,
+    authentication,
+    authentication_blocked,
+    authentication_failed,
+    authentication_login,
     authentication_needed,
+    authentication_scram,
+    authentication_tls,
     bad_commands,
     bare_line_ends,
     binary,
     chunk_size,
     chunks,
     chunks_refused,
+    certificates,
+    certificates_unlisted,
     closing,
     content,
     delivery_times,
@@ -39,6 +55,7 @@ transcripts! {
     dsn,
     eight_bit,
     end_of_input,
+    implicit_tls,
     lenient_paths,
     header_bounds,
     limits,
@@ -52,8 +69,17 @@ transcripts! {
     simple,
     smtputf8,
     smuggling,
+    starttls,
+    starttls_after_message,
+    starttls_not_offered,
     storage,
     submission_content,
     strict_paths,
     timeouts,
+    tls_forgets_user,
+    tls_required,
+    xclient,
+    xclient_certificate,
+    xclient_denied,
+    xclient_login,
 }

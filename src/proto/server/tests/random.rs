@@ -31,6 +31,15 @@ fn fragment() -> impl Strategy<Value = Vec<u8>> {
         1 => known(b"QUIT\r\n"),
         1 => known(b"HELP\r\n"),
         1 => known(b"received: x\r\n"),
+        2 => known(b"AUTH PLAIN AGFsaWNlAHBhc3N3b3Jk\r\n"),
+        1 => known(b"AUTH PLAIN AGFsaWNlAHdyb25n\r\n"),
+        2 => known(b"AUTH LOGIN\r\n"),
+        1 => known(b"YWxpY2U=\r\n"),
+        1 => known(b"cGFzc3dvcmQ=\r\n"),
+        1 => known(b"*\r\n"),
+        1 => known(b"XCLIENT ADDR=198.51.100.9\r\n"),
+        1 => known(b"XCLIENT LOGIN=alice HELO=client.example PROTO=ESMTP\r\n"),
+        1 => known(b"XCLIENT ADDR=203.0.113.9\r\n"),
         1 => known(b"\n"),
         1 => known(b"\r"),
         1 => known(b"\r\n"),
@@ -56,7 +65,9 @@ fn conversation() -> impl Strategy<Value = Vec<u8>> {
 
 fn script() -> Script {
     Script::parse(
-        "O: errors_max=9 messages_max=4 recipients_max=3 message_bytes_max=90 hop_count_max=1",
+        "O: errors_max=9 messages_max=4 recipients_max=3 message_bytes_max=90 hop_count_max=1 \
+         auth=without_tls users=alice xclient_from=192.0.2.0/24 xclient_from=198.51.100.0/24 \
+         deny_from=203.0.113.0/24",
     )
 }
 

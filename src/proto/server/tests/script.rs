@@ -17,17 +17,21 @@
 //! the same.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Now, WallTime};
+use crate::clock::WallTime;
 use crate::ids::MessageId;
 use crate::message::{BodyType, DeliverBy, Notices, Notify, ReturnedContent, Wishes};
 use crate::proto::server::{
     AuthOffer, Conditions, ContentRefusal, Event, Peer, Role, ServerLimits, ServerPolicy,
     ServerSession, Storage, Stored, TlsOffer,
 };
+use crate::throttle::ThrottleLimits;
+
+use super::escapes::{escape, unescape};
+use super::parties::{conditions, network, peer, tls_facts, users};
 
 /// One line of a transcript.
 #[derive(Clone, Debug)]
@@ -41,7 +45,7 @@ enum Line {
 /// A parsed transcript.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
-    policy: ServerPolicy,
+    pub(super) policy: ServerPolicy,
     peer: Peer,
     draining: bool,
     lines: Vec<Line>,
@@ -85,8 +89,26 @@ impl Script {
                 self.policy.access.accept_for = domains.collect();
             }
             "starttls" => self.policy.tls = TlsOffer::StartTls { required: value == "required" },
-            "auth" if value == "required" => {
-                self.policy.auth = AuthOffer::Required { without_tls: true };
+            "tls" if value == "implicit" => self.policy.tls = TlsOffer::Implicit,
+            "auth" => {
+                self.policy.auth = match value {
+                    "required" => AuthOffer::Required { without_tls: true },
+                    "without_tls" => AuthOffer::Optional { without_tls: true },
+                    "with_tls" => AuthOffer::Optional { without_tls: false },
+                    _ => panic!("no offer: {value}"),
+                }
+            }
+            "users" => self.policy.users = Arc::new(users(&value.split(',').collect::<Vec<_>>())),
+            "auth_failures_max" => {
+                let limits = &mut self.policy.throttle_limits;
+                limits.auth_failures_per_minute_max = value.parse().expect("a number");
+            }
+            "allow_from" => self.policy.access.allow_from.push(network(value)),
+            "deny_from" => self.policy.access.deny_from.push(network(value)),
+            "relay_from" => self.policy.access.relay_from = vec![network(value)],
+            "xclient_from" => self.policy.access.xclient_from.push(network(value)),
+            "relay_certificate" => {
+                self.policy.access.relay_certificates.push(value.into());
             }
             "hold_s_max" => self.policy.limits.hold_time_max = Duration::from_secs(number()),
             "space_before_path" => self.policy.leniency.space_before_path = value == "yes",
@@ -124,20 +146,6 @@ impl Script {
     }
 }
 
-pub(super) fn peer(address: &str) -> Peer {
-    Peer { address: address.parse::<IpAddr>().expect("an address"), port: 40_000 }
-}
-
-pub(super) fn conditions(now_s: u64) -> Conditions {
-    Conditions {
-        now: Now::from_us(now_s * 1_000_000),
-        wall: WallTime::from_unix_ms(1_795_492_893_000),
-        storage: Storage::Ready,
-        memory_is_short: false,
-        draining: false,
-    }
-}
-
 /// When the commit of a message returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Commit {
@@ -162,9 +170,12 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(script: &Script, commit: Commit) -> Self {
+        let mut policy = script.policy.clone();
+        if policy.throttle_limits != ThrottleLimits::default() {
+            policy.throttles = Arc::default();
+        }
         let conditions = Conditions { draining: script.draining, ..conditions(1_000) };
-        let session =
-            ServerSession::new(Rc::new(script.policy.clone()), script.peer, 1, &conditions);
+        let session = ServerSession::new(Rc::new(policy), script.peer, 1, &conditions);
         let mut driver = Self {
             session,
             conditions,
@@ -363,7 +374,8 @@ impl Driver {
 
     /// Something other than input: `storage full`, `storage ready`, `memory short`, `memory there`,
     /// `drain`, `commit failed` and `commit full` (of the next message that ends), `refuse failed`
-    /// and `refuse full` (of the next that begins), `wait N` (seconds), `timeout`, `eof`.
+    /// and `refuse full` (of the next that begins), `wait N` (seconds), `timeout`, `eof`,
+    /// `tls NAME…` (a handshake is done, with a client's certificate if there are names).
     pub(super) fn happen(&mut self, what: &str) {
         match what.split_whitespace().collect::<Vec<_>>()[..] {
             ["storage", "full"] => self.conditions.storage = Storage::Full,
@@ -381,6 +393,9 @@ impl Driver {
             ["wait", seconds] => {
                 let span = Duration::from_secs(seconds.parse().expect("seconds"));
                 self.conditions.now = self.conditions.now + span;
+            }
+            ["tls", ref names @ ..] => {
+                self.session.handle_tls(&self.conditions, tls_facts(names));
             }
             ["timeout"] => self.session.handle_timeout(&self.conditions),
             ["eof"] => self.session.handle_eof(),
@@ -496,53 +511,4 @@ fn replay_cut(script: &Script, commit: Commit, cut: Option<usize>) -> (String, V
     flush(&mut driver, &mut piece);
     driver.settle();
     (driver.replies(), driver.events)
-}
-
-fn escape(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for &byte in bytes {
-        match byte {
-            b'\r' => text += "\\r",
-            b'\n' => text += "\\n",
-            b'\\' => text += "\\\\",
-            b' '..=b'~' => text.push(char::from(byte)),
-            _ => text += &format!("\\x{byte:02x}"),
-        }
-    }
-    text
-}
-
-fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        bytes.extend_from_slice(&rest.as_bytes()[..at]);
-        let code = &rest[at + 1..];
-        let used = match code.as_bytes().first() {
-            Some(b'r') => push(&mut bytes, b'\r'),
-            Some(b'n') => push(&mut bytes, b'\n'),
-            Some(b't') => push(&mut bytes, b'\t'),
-            Some(b'0') => push(&mut bytes, 0),
-            Some(b'\\') => push(&mut bytes, b'\\'),
-            Some(b'x') => {
-                bytes.push(u8::from_str_radix(&code[1..3], 16).expect("hexadecimal"));
-                3
-            }
-            Some(b'{') => {
-                let end = code.find('}').expect("a closing brace");
-                let (what, count) = code[1..end].rsplit_once('*').expect("text*count");
-                bytes.extend(unescape(what).repeat(count.parse().expect("a count")));
-                end + 1
-            }
-            _ => panic!("unknown escape in {text}"),
-        };
-        rest = &code[used..];
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    bytes
-}
-
-fn push(bytes: &mut Vec<u8>, byte: u8) -> usize {
-    bytes.push(byte);
-    1
 }
