@@ -64,8 +64,7 @@ fn commands_behind_starttls_are_dropped() {
 #[test]
 fn password_is_not_taken_before_tls() {
     scenario(USUAL_LIMIT, |test| {
-        let secured =
-            Secured::start(test, |config, _| config.set_listener("auth", "\"required\""));
+        let secured = Secured::start(test, |config, _| config.set_listener("auth", "\"required\""));
         let mut session = secured.server.session();
         let hello = session.command("EHLO client.test", "250");
         assert!(!hello.lines.iter().any(|line| line.starts_with("AUTH")), "{}", hello.text());
@@ -298,7 +297,11 @@ fn slow_clients(test: &Scenario, secured: &Secured, addresses: [SocketAddr; 3]) 
         slow("between chunks", between_chunks(), b""),
         slow("in a line between chunks", between_chunks(), b"BDAT 000000000000000000000000"),
         slow("before a handshake", with(session(), &[("STARTTLS", "220")]), b""),
-        slow("in a handshake", with(session(), &[("STARTTLS", "220")]), b"\x16\x03\x01\x02\x00\x01"),
+        slow(
+            "in a handshake",
+            with(session(), &[("STARTTLS", "220")]),
+            b"\x16\x03\x01\x02\x00\x01",
+        ),
         slow("before an implicit handshake", SmtpSocket::connect(implicit), b""),
         slow("in an implicit handshake", SmtpSocket::connect(implicit), b"\x16\x03\x01\x02\x00"),
         slow("protected", protected(), b""),
@@ -386,13 +389,15 @@ fn hundred_thousand_recipients_are_answered_and_not_kept() {
     const COUNT: usize = 100_000;
     const KEPT: usize = 100;
     scenario(SLOW_LIMIT, |test| {
-        let (sink, mut server) = serving(test, |config| config.set_listener("recipients_max", KEPT));
+        let (sink, mut server) =
+            serving(test, |config| config.set_listener("recipients_max", KEPT));
         let before = server.resident_bytes();
         let mut session = server.session();
         session.command(&format!("MAIL FROM:<{SENDER}>"), "250");
         for batch in 0..COUNT / 100 {
-            let lines: String =
-                (0..100).map(|one| format!("RCPT TO:<r{}@dest.test>\r\n", batch * 100 + one)).collect();
+            let lines: String = (0..100)
+                .map(|one| format!("RCPT TO:<r{}@dest.test>\r\n", batch * 100 + one))
+                .collect();
             session.send(lines.as_bytes());
             for one in 0..100 {
                 session.expect(if batch * 100 + one < KEPT { "250" } else { "452 4.5.3" });

@@ -66,7 +66,9 @@ fn chunk_of_two_to_the_sixty_third_is_refused_and_swallowed() {
                 let mut session = enveloped(&server);
                 session.command(&format!("BDAT {size}{last}"), "552 5.3.4");
                 for _ in 0..50 {
-                    session.send("RSET\r\nMAIL FROM:<a@source.test>\r\n.\r\n".repeat(1_000).as_bytes());
+                    session.send(
+                        "RSET\r\nMAIL FROM:<a@source.test>\r\n.\r\n".repeat(1_000).as_bytes(),
+                    );
                 }
                 session.finish_sending();
                 assert_eq!(session.replies_until_closed(), [], "{size}{last}");

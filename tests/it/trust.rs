@@ -269,8 +269,7 @@ fn xclient_speaks_for_others_where_it_is_allowed() {
 #[test]
 fn xclient_of_a_stranger_is_refused() {
     scenario(USUAL_LIMIT, |test| {
-        let listed =
-            |config: Config| config.set_listener("xclient_from", "[\"198.51.100.0/24\"]");
+        let listed = |config: Config| config.set_listener("xclient_from", "[\"198.51.100.0/24\"]");
         let (_sink, server) = serving(test, listed);
         let mut session = SmtpSocket::greeted(server.smtp_address());
         let hello = session.command("EHLO client.test", "250");
