@@ -40,7 +40,7 @@ pub const ADMIN_CONNECTION_COUNT_MAX: usize = 64;
 pub const ADMIN_IDLE_S: u64 = 90;
 
 /// Share of the host's memory, or of the control group's, that is the ceiling of the process unless
-/// the configuration says otherwise. The rest is for the kernel's socket buffers and the page cache.
+/// the configuration says otherwise. The rest is for the kernel's socket buffers and page cache.
 pub const MEMORY_SHARE_PERCENT: u64 = 75;
 
 /// Use of the ceiling from which on no transaction begins. What runs can grow by the rest.
@@ -53,8 +53,8 @@ pub const MEMORY_EASED_PERCENT: u64 = 80;
 /// interface send 125 MB, of which content is written out and not kept.
 pub const MEMORY_LOOK_MS: u64 = 100;
 
-/// Block that is asked for so that the allocator looks what it can give back. One of 64 KiB does not
-/// make it look, and one of 1 MiB does.
+/// Block that is asked for so that the allocator looks what it can give back. One of 64 KiB does
+/// not make it look, and one of 1 MiB does.
 pub const MEMORY_ASKED_BYTES: usize = 1 << 20;
 
 /// Log lines that wait for standard error. What comes on top is dropped and counted: a shard never

@@ -2,11 +2,18 @@
 //! how they come about.
 
 // All of it is test code, the bodies too.
-#![allow(clippy::expect_used, clippy::panic, unreachable_pub)]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm
+)]
 
 use std::fs;
 use std::path::Path;
 
+// They are a crate of their own there.
+#[allow(unreachable_pub)]
 #[path = "../fuzz/bodies/mod.rs"]
 mod bodies;
 
@@ -24,6 +31,8 @@ const TARGETS: &[Target] = &[
     ("sasl", bodies::sasl::run),
     ("session_cuts", bodies::session::run_cuts),
     ("session_events", bodies::session::run_events),
+    #[cfg(feature = "runtime")]
+    ("tls", bodies::tls::run),
 ];
 
 fn run(target: &str) {
@@ -88,6 +97,13 @@ fn session_events() {
     run("session_events");
 }
 
+#[cfg(feature = "runtime")]
+#[test]
+fn tls() {
+    run("tls");
+}
+
+#[cfg(feature = "runtime")]
 #[test]
 fn every_target_runs_here_and_there() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/Cargo.toml");

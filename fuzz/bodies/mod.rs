@@ -10,5 +10,7 @@ pub mod line;
 pub mod proxy;
 pub mod sasl;
 pub mod session;
+#[cfg(feature = "runtime")]
+pub mod tls;
 
 mod pieces;

@@ -27,7 +27,7 @@ impl<'a> Lengths<'a> {
     }
 
     /// The pieces of `stream`.
-    pub fn cut<'b>(self, way: Way, stream: &'b [u8]) -> Vec<&'b [u8]> {
+    pub fn cut(self, way: Way, stream: &[u8]) -> Vec<&[u8]> {
         let lengths = match way {
             Way::Whole => &[],
             Way::Lengths => self.0,

@@ -88,9 +88,9 @@ pub(super) const LISTENER_CONNECTIONS_MAX: Setting = Setting {
     why: "each is a descriptor and some memory",
 };
 
-/// Two listeners that are full.
+/// As many as one full listener, so that further listeners ask for no more descriptors.
 pub(super) const PROCESS_CONNECTIONS_MAX: Setting = Setting {
-    default: 20_000,
+    default: 10_000,
     least: 1,
     most: 1_000_000,
     why: "each is a descriptor and some memory",

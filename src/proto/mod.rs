@@ -26,7 +26,7 @@
 //! | 2852 | DELIVERBY (§4) | `message`, `queue` (deadlines) | partial: kept and obeyed here |
 //! | 2852 | DELIVERBY | `parameters`, `server`, `queue` | partial: not passed on |
 //! | 2920 | PIPELINING | `server`, `client` | yes |
-//! | 3030 | CHUNKING, BINARYMIME | `command`, `parameters`, `server` | yes |
+//! | 3030 | CHUNKING, BINARYMIME | `command`, `parameters`, `data`, `server` | yes |
 //! | 3207 | STARTTLS | `command`, `server` | yes |
 //! | 3339 | dates for programs | `clock`, `log`, `admin` | yes |
 //! | 3454 | stringprep | `credentials` | yes; as for stored strings also in queries (§7) |
@@ -38,6 +38,7 @@
 //! | 3464 | delivery status notifications | `dsn` | yes |
 //! | 3596 | AAAA | `io::dns` | yes |
 //! | 3834 | marks of automatic mail (§3.1.5, §5) | `dsn` | yes |
+//! | 3848 | protocols in `Received:` | `server` | yes; not those of LMTP |
 //! | 4291 | a link's network of IPv6 addresses (§2.5.4) | `throttle` | yes |
 //! | 4865 | FUTURERELEASE | `parameters`, `server`, `queue` (holds) | yes |
 //! | 4013 | SASLprep of names and passwords | `credentials` | yes |
@@ -57,7 +58,7 @@
 //! | 5929 | channel binding `tls-server-end-point` (§4) | `sasl` | yes; not `tls-unique` |
 //! | 5929 | `tls-server-end-point` (§4) | `io::tls` | yes; `tls-unique` is not offered |
 //! | 6152 | 8BITMIME | `parameters`, `server`, `client` | yes; nothing is converted to 7 bits |
-//! | 6409 | submission: leave for a sender (§6.1) | `server` | partial |
+//! | 6409 | submission: senders (§6.1), fields added (§8.2, §8.3) | `server`, `data` | partial |
 //! | 5929 | `tls-server-end-point` (§4) | `sasl`, `io::tls` | yes; not `tls-unique` |
 //! | 6152 | 8BITMIME | `command`, `server`, `client` | yes; nothing is converted to 7 bits |
 //! | 6522 | multipart/report | `dsn` | yes |
@@ -72,6 +73,8 @@
 //! | 7505 | null MX | `route` | yes |
 //! | 7677 | SCRAM-SHA-256 and -PLUS | `sasl`, `credentials` | yes |
 //! | 7766 | DNS over TCP | `io::dns` | partial: a connection for each query |
+//! | 8314 | TLS in `Received:` (§4.3) | `server` | yes; without the group |
+//! | 8601 | Authentication-Results: own ones of others (§5) | `data` | partial: none written |
 //! | 8314 | TLS from the first byte on (§3.3), with port 465 | `config`, `server` | yes |
 //! | 8689 | REQUIRETLS (§2, §5) | `server`, `shard::reports` | partial: no header field |
 //! | 9266 | channel binding `tls-exporter` | `sasl` | yes |

@@ -29,7 +29,7 @@ pub(super) struct Tick(u64);
 
 impl Tick {
     pub(super) const fn new(now: Now) -> Self {
-        Self(now.as_us() / TICK_US & VALUE_MASK)
+        Self((now.as_us() / TICK_US) & VALUE_MASK)
     }
 
     /// The count of a rate of which nothing is used up.

@@ -16,9 +16,11 @@
 // These are all tests: a panic is how they report, and their reader is the person at the terminal.
 #![allow(clippy::expect_used, clippy::print_stderr, clippy::unwrap_used)]
 
+mod attacks;
 mod bad_host;
 mod bad_input;
 mod clients;
+mod content_attacks;
 mod crash;
 mod dns;
 mod full_disk;
@@ -30,3 +32,5 @@ mod peers;
 mod secure_clients;
 mod smuggling;
 mod support;
+mod tls;
+mod trust;

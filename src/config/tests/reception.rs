@@ -142,7 +142,7 @@ fn what_a_plain_listener_allows() {
     assert_eq!(plain.hold_max, Duration::ZERO);
     assert_eq!(plain.shares.auth_failures_per_minute_max, 10);
     assert_eq!(plain.shares.connections_per_address_max, 0);
-    assert_eq!(config.limits.connections_max, 20_000);
+    assert_eq!(config.limits.connections_max, 10_000);
     assert_eq!(config.limits.memory_max_bytes, (8 << 30) / 100 * 75);
 }
 
@@ -349,7 +349,7 @@ fn limits_outside_their_range() {
          connections_per_address_max = 1000001\nallow_from = [\"a\"]\n",
         &[
             ":2: limits.connections_max: 0 is less than 1: each is a descriptor and some memory; \
-             write 1 to 1000000, or leave it out for 20000",
+             write 1 to 1000000, or leave it out for 10000",
             ":3: limits.memory_max_bytes: 1 is less than 67108864: a server that has taken in \
              nothing yet needs some memory, too; write 67108864 to 70368744177664, or leave it \
              out for 6442450875",

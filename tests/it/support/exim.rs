@@ -81,7 +81,8 @@ impl Exim {
             )
         };
         format!(
-            "spool_directory = {home}/spool\n\
+            "exim_path = {program}\n\
+             spool_directory = {home}/spool\n\
              log_file_path = {home}/%slog\n\
              primary_hostname = exim.test\n\
              keep_environment =\n\
@@ -99,6 +100,7 @@ impl Exim {
              hosts_try_chunking = *\n  {required}\n  {encrypted}\n\
              begin retry\n\
              {authenticator}",
+            program = program().display(),
             ip = server.ip(),
             port = server.port(),
         )

@@ -1,13 +1,11 @@
 //! Postfix as a client: an instance of the scenario's own, which relays all mail to one host.
 
-use std::fs;
-use std::process::Command;
-
 use super::mail::Mail;
 use super::postfix::PostfixInstance;
 use super::scenario::Scenario;
 use super::secure_senders::{Approach, Tls, USER};
 use super::senders::{RECIPIENT, SENDER};
+use super::socket::SmtpSocket;
 
 /// A run of Postfix.
 #[derive(Debug)]
@@ -22,12 +20,7 @@ impl PostfixClient {
     ) -> Result<(), String> {
         let instance = PostfixInstance::start(test, &main_cf(approach));
         // Through Postfix's own server, which is how other programs on a host reach it.
-        let mut command = Command::new("/usr/sbin/smtp-source");
-        let file = test.path().join(format!("postfix-{}.eml", mail.name));
-        fs::write(&file, mail.content_lf()).expect("a file for a message");
-        command.args(["-m", "1", "-f", SENDER, "-t", RECIPIENT, "-F"]).arg(&file);
-        command.arg(instance.address().to_string());
-        test.run(&mut command, b"").succeeded();
+        SmtpSocket::session(instance.address()).deliver(SENDER, RECIPIENT, &mail.content);
         let log = test.wait_for("Postfix to say what became of it", || {
             let log = instance.log();
             log.contains("status=").then_some(log)
