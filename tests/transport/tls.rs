@@ -19,7 +19,7 @@ fn a_message_comes_in_over_implicit_tls() {
     client.expect("220 mx.example");
     client.say("EHLO client.example", "250");
     // Content of many records and receive buffers.
-    client.deliver(&"0123456789abcdef\r\n".repeat(100_000));
+    client.deliver(&format!("\r\n{}", "0123456789abcdef\r\n".repeat(100_000)));
     client.deliver("Subject: two\r\n\r\nshort\r\n");
     client.say("QUIT", "221");
     client.expect_end();
