@@ -16,17 +16,24 @@
 // These are all tests: a panic is how they report, and their reader is the person at the terminal.
 #![allow(clippy::expect_used, clippy::print_stderr, clippy::unwrap_used)]
 
+mod attacks;
 mod bad_host;
 mod bad_input;
 mod clients;
+mod content_attacks;
 mod crash;
 mod dns;
+mod extensions;
 mod full_disk;
 mod lifecycle;
 mod next_hops;
 mod notices;
+mod passed_on;
 mod passwords;
 mod peers;
 mod secure_clients;
 mod smuggling;
 mod support;
+mod throttles;
+mod tls;
+mod trust;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::support::{
     Aiosmtpd, Approach, Certificates, Config, Mail, PASSWORD, Ringpost, SMTPS_PORT, Scenario,
-    SecureSender, Tls, USER, USUAL_LIMIT, assert_arrived, ringpost, scenario,
+    SecureSender, Tls, USER, USUAL_LIMIT, assert_arrived, scenario, stored_password,
 };
 
 /// A server that takes mail only from users, by STARTTLS at one port and by implicit TLS at
@@ -48,19 +48,12 @@ impl Submission {
     }
 }
 
-/// The stored form of [`PASSWORD`], as the program makes it.
-fn stored_password(test: &Scenario, options: &[&str]) -> String {
-    let mut command = ringpost(&[&["password"], options].concat());
-    let made = test.run(&mut command, format!("{PASSWORD}\n").as_bytes()).succeeded();
-    made.output.trim_end().to_owned()
-}
-
 /// `sender` gets its mail through by each of the ways, and none in with a wrong password or
 /// without one.
 fn submits(sender: SecureSender, mechanisms: &'static [&'static str], scram: bool) {
     scenario(USUAL_LIMIT, move |test| {
         let options: &[&str] = if scram { &["--scram"] } else { &[] };
-        let submission = Submission::start(test, &stored_password(test, options));
+        let submission = Submission::start(test, &stored_password(test, PASSWORD, options));
         let mut mails = Vec::new();
         for &mechanism in mechanisms {
             for tls in [Tls::Starttls, Tls::Implicit] {

@@ -14,13 +14,13 @@ import ssl
 import sys
 
 import aiosmtplib
-from scramp import ScramClient, make_channel_binding
+from scramp import ScramClient
 
 TIMEOUT_S = 60
 
 
 def log_in_with_scram_plus(session, user, password):
-    binding = make_channel_binding("tls-server-end-point", session.sock)
+    binding = ("tls-server-end-point", session.sock)
     client = ScramClient(
         ["SCRAM-SHA-256-PLUS"], user, password, channel_binding=binding
     )
@@ -77,6 +77,7 @@ async def send_with_aiosmtplib(
         mechanism, user, password = login
         if mechanism:
             answer = {"PLAIN": session.auth_plain, "LOGIN": session.auth_login}
+            await session.ehlo()
             await answer[mechanism](user, password)
         refused, _ = await session.sendmail(
             sender, [recipient], content, mail_options=["BODY=8BITMIME"]

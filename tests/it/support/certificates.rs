@@ -41,6 +41,12 @@ impl Certificates {
         made
     }
 
+    /// The options of `openssl s_client` that make it trust the authority, and nobody else.
+    pub(crate) fn trust(&self) -> [&str; 3] {
+        let authority = self.authority.to_str().expect("paths of tests are UTF-8");
+        ["-verify_return_error", "-CAfile", authority]
+    }
+
     /// Makes a certificate for `names`, as in `DNS:mx.example,IP:192.0.2.1`.
     pub(crate) fn sign(&self, test: &Scenario, file: &str, names: &str) -> Certificate {
         let made = new_key(test, &self.directory, file);

@@ -89,6 +89,12 @@ impl Config {
         self.set(section, key, format!("{values:?}"))
     }
 
+    /// Takes out the users that were added.
+    pub(crate) fn without_users(mut self) -> Self {
+        self.users.clear();
+        self
+    }
+
     /// Sets a key of every listener; the value is TOML.
     pub(crate) fn set_listener(mut self, key: &'static str, value: impl ToString) -> Self {
         self.listener.insert(key, value.to_string());

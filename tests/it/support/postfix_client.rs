@@ -1,13 +1,11 @@
 //! Postfix as a client: an instance of the scenario's own, which relays all mail to one host.
 
-use std::fs;
-use std::process::Command;
-
 use super::mail::Mail;
 use super::postfix::PostfixInstance;
 use super::scenario::Scenario;
 use super::secure_senders::{Approach, Tls, USER};
 use super::senders::{RECIPIENT, SENDER};
+use super::socket::SmtpSocket;
 
 /// A run of Postfix.
 #[derive(Debug)]
@@ -20,14 +18,22 @@ impl PostfixClient {
         approach: &Approach<'_>,
         mail: &Mail,
     ) -> Result<(), String> {
+        Self::send_with(test, approach, mail, ["", ""])
+    }
+
+    /// Like [`PostfixClient::send`], with parameters of MAIL and RCPT that Postfix is given.
+    pub(crate) fn send_with(
+        test: &Scenario,
+        approach: &Approach<'_>,
+        mail: &Mail,
+        [of_mail, of_rcpt]: [&str; 2],
+    ) -> Result<(), String> {
         let instance = PostfixInstance::start(test, &main_cf(approach));
         // Through Postfix's own server, which is how other programs on a host reach it.
-        let mut command = Command::new("/usr/sbin/smtp-source");
-        let file = test.path().join(format!("postfix-{}.eml", mail.name));
-        fs::write(&file, mail.content_lf()).expect("a file for a message");
-        command.args(["-m", "1", "-f", SENDER, "-t", RECIPIENT, "-F"]).arg(&file);
-        command.arg(instance.address().to_string());
-        test.run(&mut command, b"").succeeded();
+        let mut session = SmtpSocket::session(instance.address());
+        session.command(&format!("MAIL FROM:<{SENDER}>{of_mail}"), "250");
+        session.command(&format!("RCPT TO:<{RECIPIENT}>{of_rcpt}"), "250");
+        session.content(&mail.content);
         let log = test.wait_for("Postfix to say what became of it", || {
             let log = instance.log();
             log.contains("status=").then_some(log)

@@ -2,7 +2,9 @@
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -80,6 +82,18 @@ impl Process {
         Self::start_with_input(test, command, Stdio::null())
     }
 
+    /// Starts `command` with one end of a socket as its standard input and output, and returns the
+    /// other.
+    pub(crate) fn start_talking(test: &Scenario, command: &mut Command) -> (Self, UnixStream) {
+        let (ours, input) = UnixStream::pair().expect("a pair of sockets");
+        let output = input.try_clone().expect("one more descriptor");
+        command.stdin(OwnedFd::from(input)).stdout(OwnedFd::from(output));
+        let process = Self::spawn(test, command, fresh_path(test, "no-output"));
+        // The command would keep its ends open as long as it lives itself.
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        (process, ours)
+    }
+
     /// Starts `command`, gives it `input` and waits for its end.
     pub(crate) fn run(test: &Scenario, command: &mut Command, input: &[u8]) -> Finished {
         let path = fresh_path(test, "input");
@@ -90,14 +104,15 @@ impl Process {
     }
 
     fn start_with_input(test: &Scenario, command: &mut Command, input: Stdio) -> Self {
-        let program = PathBuf::from(command.get_program());
-        let name = program.file_name().map_or_else(String::new, |n| n.to_string_lossy().into());
-        let (output, errors) =
-            (fresh_path(test, &format!("{name}.out")), fresh_path(test, &format!("{name}.err")));
-        command
-            .stdin(input)
-            .stdout(File::create(&output).expect("a file for the output"))
-            .stderr(File::create(&errors).expect("a file for the errors"));
+        let output = fresh_path(test, &format!("{}.out", program_name(command)));
+        command.stdin(input).stdout(File::create(&output).expect("a file for the output"));
+        Self::spawn(test, command, output)
+    }
+
+    fn spawn(test: &Scenario, command: &mut Command, output: PathBuf) -> Self {
+        let name = program_name(command);
+        let errors = fresh_path(test, &format!("{name}.err"));
+        command.stderr(File::create(&errors).expect("a file for the errors"));
         let child = command.spawn().unwrap_or_else(|error| {
             panic!("{name} cannot be started ({error}); `tests/run` installs what tests need")
         });
@@ -188,8 +203,14 @@ impl Drop for Process {
     }
 }
 
-fn read_text(path: &PathBuf) -> String {
-    String::from_utf8_lossy(&fs::read(path).expect("the file of an output")).into_owned()
+fn program_name(command: &Command) -> String {
+    let name = Path::new(command.get_program()).file_name();
+    name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// Empty if there is no such file, as of a process that somebody talks to.
+fn read_text(path: &Path) -> String {
+    fs::read(path).map_or_else(|_| String::new(), |text| String::from_utf8_lossy(&text).into())
 }
 
 /// A path in the scenario's directory that no call returned before.

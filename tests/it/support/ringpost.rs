@@ -11,6 +11,9 @@ use super::process::{Finished, Process, Signal, under};
 use super::scenario::Scenario;
 use super::socket::SmtpSocket;
 
+/// What the log says once another configuration is in use.
+const RELOADED: &str = "the new configuration is in use";
+
 /// Names another build of the program to test, an installed one for instance.
 const PROGRAM_VARIABLE: &str = "RINGPOST_TEST_PROGRAM";
 
@@ -92,6 +95,26 @@ impl Ringpost {
     /// A session at the first listener, greeted and past EHLO.
     pub(crate) fn session(&self) -> SmtpSocket {
         SmtpSocket::session(self.smtp)
+    }
+
+    /// Memory of the process in use: its resident set.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let file = format!("/proc/{}/status", self.process.pid().as_raw_nonzero());
+        let status = fs::read_to_string(file).expect("the status of a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        kib.expect("a resident set in kB") * 1024
+    }
+
+    /// Writes another configuration and has the server read it, until it says that it did.
+    pub(crate) fn reload(&mut self, test: &Scenario, config: &Config) {
+        fs::write(&self.file, config.to_toml()).expect("a file for the configuration");
+        let before = self.process.errors().matches(RELOADED).count();
+        self.process.signal(Signal::HUP);
+        test.wait_until("the server to take its new configuration", || {
+            self.process.assert_running();
+            self.process.errors().matches(RELOADED).count() > before
+        });
     }
 
     /// What `/metrics` says now.

@@ -1,8 +1,16 @@
 //! A raw SMTP client: it sends exactly the bytes it is told to and shows every reply.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::time::Duration;
+use std::{io, thread};
+
+use socket2::{Domain, Socket, Type};
+
+use super::process::Process;
+use super::scenario::Scenario;
 
 /// How long a reply may take. A server that answers later than this hangs.
 const REPLY_LIMIT: Duration = Duration::from_secs(60);
@@ -32,18 +40,103 @@ impl Reply {
 /// A connection to an SMTP server.
 #[derive(Debug)]
 pub(crate) struct SmtpSocket {
-    stream: TcpStream,
+    link: Link,
     received: Vec<u8>,
+}
+
+/// What carries a connection.
+#[derive(Debug)]
+enum Link {
+    Plain(TcpStream),
+    /// Through OpenSSL, by what it says on its standard input and output.
+    Secure(UnixStream, Process),
+}
+
+impl Link {
+    fn set_read_timeout(&self, limit: Duration) {
+        let set = match self {
+            Self::Plain(stream) => stream.set_read_timeout(Some(limit)),
+            Self::Secure(stream, _) => stream.set_read_timeout(Some(limit)),
+        };
+        set.expect("a time limit on a socket");
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Secure(stream, _) => stream.read(buffer),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.write_all(bytes),
+            Self::Secure(stream, _) => stream.write_all(bytes),
+        }
+    }
 }
 
 impl SmtpSocket {
     /// Connects and reads nothing.
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the server accepts connections");
+        Self::over(TcpStream::connect(address).expect("the server accepts connections"))
+    }
+
+    /// Like [`SmtpSocket::connect`], from another of this host's addresses.
+    pub(crate) fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("an address of this host");
+        socket.connect(&address.into()).expect("the server accepts connections");
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(REPLY_LIMIT)).expect("a time limit on a socket");
         stream.set_write_timeout(Some(REPLY_LIMIT)).expect("a time limit on a socket");
         stream.set_nodelay(true).expect("a socket sends at once");
-        Self { stream, received: Vec::new() }
+        Self { link: Link::Plain(stream), received: Vec::new() }
+    }
+
+    /// Goes on over TLS, as `openssl s_client` speaks it with `options`: what is sent from here on
+    /// passes through it, and it comes to the server over the same connection.
+    pub(crate) fn secure(self, test: &Scenario, options: &[&str]) -> Self {
+        assert!(self.received.is_empty(), "the server said more: {:?}", self.received);
+        let Link::Plain(server) = self.link else { panic!("a connection has TLS only once") };
+        server.set_read_timeout(None).expect("no time limit on a socket");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("the address of a listener");
+        let mut command = Command::new("openssl");
+        command.args(["s_client", "-quiet", "-connect", &address.to_string()]).args(options);
+        let (process, stream) = Process::start_talking(test, &mut command);
+        let (client, _) = listener.accept().expect("openssl connects");
+        for (from, to) in [(&client, &server), (&server, &client)] {
+            let clone = |stream: &TcpStream| stream.try_clone().expect("one more descriptor");
+            let (mut from, mut to) = (clone(from), clone(to));
+            thread::spawn(move || {
+                // Whichever side ends, by whatever means: the other one is told.
+                let _ = io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Write);
+            });
+        }
+        let secured = Self { link: Link::Secure(stream, process), received: Vec::new() };
+        secured.link.set_read_timeout(REPLY_LIMIT);
+        secured
+    }
+
+    /// Says STARTTLS and goes on over TLS, up to the answer to EHLO.
+    pub(crate) fn start_tls(mut self, test: &Scenario, options: &[&str]) -> Self {
+        self.command("STARTTLS", "220");
+        let mut secured = self.secure(test, options);
+        secured.command("EHLO client.test", "250");
+        secured
+    }
+
+    /// What OpenSSL said about the connection.
+    pub(crate) fn tls_errors(&self) -> String {
+        match &self.link {
+            Link::Plain(_) => String::new(),
+            Link::Secure(_, process) => process.errors(),
+        }
     }
 
     /// Connects and reads the greeting.
@@ -62,12 +155,22 @@ impl SmtpSocket {
 
     /// Sends bytes as they are.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("the server takes what is sent");
+        self.link.write_all(bytes).expect("the server takes what is sent");
     }
 
     /// Sends bytes to a server that may have closed the connection; says whether they went out.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).is_ok()
+        self.link.write_all(bytes).is_ok()
+    }
+
+    /// Sends bytes to a server that may not take them; says whether all went out within `limit`.
+    /// If not, some of them may have.
+    pub(crate) fn try_send_for(&mut self, bytes: &[u8], limit: Duration) -> bool {
+        let Link::Plain(stream) = &mut self.link else { panic!("OpenSSL takes all it is given") };
+        stream.set_write_timeout(Some(limit)).expect("a time limit on a socket");
+        let sent = stream.write_all(bytes).is_ok();
+        stream.set_write_timeout(Some(REPLY_LIMIT)).expect("a time limit on a socket");
+        sent
     }
 
     /// Sends a command line and asserts how its reply starts.
@@ -130,6 +233,15 @@ impl SmtpSocket {
         self.command(&format!("RCPT TO:<{recipient}>"), "250");
     }
 
+    /// Sends the content of a transaction and asserts that the message is accepted.
+    #[track_caller]
+    pub(crate) fn content(&mut self, content: &[u8]) {
+        self.command("DATA", "354");
+        self.send(&stuff_dots(content));
+        self.send(b".\r\n");
+        self.expect("250");
+    }
+
     /// Sends one message whole and asserts that it is accepted.
     #[track_caller]
     pub(crate) fn deliver(&mut self, sender: &str, recipient: &str, content: &[u8]) {
@@ -160,23 +272,37 @@ impl SmtpSocket {
 
     /// Waits for something to read, or for the end of the connection, but not for longer than
     /// `limit`.
-    pub(crate) fn has_input(&self, limit: Duration) -> bool {
-        self.stream.set_read_timeout(Some(limit)).expect("a time limit on a socket");
-        let peeked = self.stream.peek(&mut [0]);
-        self.stream.set_read_timeout(Some(REPLY_LIMIT)).expect("a time limit on a socket");
-        !self.received.is_empty()
-            || !peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    pub(crate) fn has_input(&mut self, limit: Duration) -> bool {
+        if !self.received.is_empty() {
+            return true;
+        }
+        self.link.set_read_timeout(limit);
+        let mut buffer = [0; 4096];
+        let read = self.link.read(&mut buffer);
+        self.link.set_read_timeout(REPLY_LIMIT);
+        self.received.extend_from_slice(&buffer[..*read.as_ref().unwrap_or(&0)]);
+        !read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
     /// Says that nothing more will be sent, and keeps reading.
     pub(crate) fn finish_sending(&self) {
-        self.stream.shutdown(std::net::Shutdown::Write).expect("an open connection");
+        let shut = match &self.link {
+            Link::Plain(stream) => stream.shutdown(Shutdown::Write),
+            Link::Secure(stream, _) => stream.shutdown(Shutdown::Write),
+        };
+        shut.expect("an open connection");
     }
 
     /// Reads replies until the server closes, which it must, and returns them.
     #[track_caller]
     pub(crate) fn replies_until_closed(&mut self) -> Vec<Reply> {
         std::iter::from_fn(|| self.try_reply()).collect()
+    }
+
+    /// Reads to the end of the connection what need not be SMTP, and drops it.
+    pub(crate) fn drain(&mut self) {
+        let mut buffer = [0; 4096];
+        while self.link.read(&mut buffer).is_ok_and(|count| count > 0) {}
     }
 
     /// One line without its CRLF; `None` when the connection was closed before its first byte.
@@ -190,7 +316,7 @@ impl SmtpSocket {
                 return Some(String::from_utf8(line).expect("replies are ASCII"));
             }
             let mut buffer = [0; 4096];
-            let count = match self.stream.read(&mut buffer) {
+            let count = match self.link.read(&mut buffer) {
                 Ok(count) => count,
                 // The server closed while something of ours was still on its way.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
