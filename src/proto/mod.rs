@@ -29,6 +29,8 @@
 //! | 3207 | STARTTLS | `command`, `server` | yes |
 //! | 3339 | dates for programs | `clock`, `log`, `admin` | yes |
 //! | 3454 | stringprep | `credentials` | yes; as for stored strings also in queries (§7) |
+//! | 3461 | DSN parameters of MAIL and RCPT | `parameters`, `server` | yes |
+//! | 3461 | what is told to whom (§4, §5.2) | `queue::notice`, `dsn` | yes; not passed on |
 //! | 3461 | DSN parameters of MAIL and RCPT | `parameters`, `server`, `client` (§5.2.1) | yes |
 //! | 3461 | who is told what (§4, §5.2) | `queue::notice`, `dsn` | yes |
 //! | 3463 | enhanced status codes | `enhanced` | yes |

@@ -123,3 +123,136 @@ fn bare_line_feed_ends_no_command() {
         assert_eq!(session.replies_until_closed(), []);
     });
 }
+
+/// RFC 3030 §2: chunks are counted, so nothing in them ends them. What other servers could take for
+/// an end is refused as it is with DATA, and a true end of data is content.
+#[test]
+fn chunks_smuggle_nothing() {
+    scenario(USUAL_LIMIT, |test| {
+        let sink = Aiosmtpd::start(test);
+        let mut server = Ringpost::start(test, &Config::relaying_to(test, sink.address()));
+        let mut mails = Vec::new();
+        for false_end in FALSE_ENDS.iter().copied().chain([&b"\r\n.\r\n"[..], b"\r\n..\r\n"]) {
+            let shown = false_end.escape_ascii();
+            let smuggled = [b"body", false_end, SMUGGLED.as_bytes(), b"\r\n.\r\n"].concat();
+            let mail = Mail::new(&format!("chunked-{}", mails.len()), &smuggled);
+            // Whole, cut within the end, and byte by byte.
+            let cut = mail.content.len() - smuggled.len() + 5;
+            let cuts = [vec![], vec![cut], (1..mail.content.len()).collect()];
+            for cuts in &cuts {
+                let mut session = server.session();
+                session.envelope(SENDER, RECIPIENT);
+                let mut begin = 0;
+                let mut commands = Vec::new();
+                for &end in cuts {
+                    commands.extend_from_slice(format!("BDAT {}\r\n", end - begin).as_bytes());
+                    commands.extend_from_slice(&mail.content[begin..end]);
+                    begin = end;
+                }
+                let rest = &mail.content[begin..];
+                commands.extend_from_slice(format!("BDAT {} LAST\r\n", rest.len()).as_bytes());
+                commands.extend_from_slice(rest);
+                // All at once, the next command as well.
+                commands.extend_from_slice(b"NOOP\r\nQUIT\r\n");
+                session.send(&commands);
+                let replies = session.replies_until_closed();
+                // One for each chunk, and one for each of the commands.
+                assert_eq!(replies.len(), cuts.len() + 3, "{shown}");
+                let answer = &replies[cuts.len()];
+                if answer.code == 250 {
+                    let harmless = false_end.contains(&0) || false_end.starts_with(b"\r\n.");
+                    assert!(harmless && !false_end.ends_with(b"\r"), "{shown} was taken");
+                    let name = format!("{}-{}", mail.name, mails.len());
+                    mails.push(Mail { name, ..mail.clone() });
+                } else {
+                    answer.assert_starts("554 5.6.0");
+                }
+                assert_eq!(replies[cuts.len() + 1].code, 250, "{shown}");
+                assert_eq!(replies[cuts.len() + 2].code, 221, "{shown}");
+            }
+        }
+        server.wait_queue_empty(test);
+        let received = sink.received();
+        assert_eq!(received.len(), mails.len());
+        assert_eq!(mails.len(), 9, "a NUL and two ends that are content here, in three ways each");
+        for message in &received {
+            assert_eq!(message.recipients, [RECIPIENT], "nothing was smuggled in");
+            let is_whole = mails.iter().any(|mail| message.content.ends_with(&mail.content));
+            assert!(is_whole, "{}", message.content.escape_ascii());
+        }
+    });
+}
+
+/// A whole dialogue in one packet: what stands behind the true end is a command, and what stands
+/// behind a false one is not.
+#[test]
+fn pipelined_dialogue_smuggles_nothing() {
+    scenario(USUAL_LIMIT, |test| {
+        let sink = Aiosmtpd::start(test);
+        let mut server = Ringpost::start(test, &Config::relaying_to(test, sink.address()));
+        for false_end in FALSE_ENDS {
+            let shown = false_end.escape_ascii();
+            let mut session = server.session();
+            let begin = format!("MAIL FROM:<{SENDER}>\r\nRCPT TO:<{RECIPIENT}>\r\nDATA\r\n");
+            let content = [b"Subject: outer\r\n\r\nbody", *false_end, SMUGGLED.as_bytes()].concat();
+            let end = b"\r\n.\r\nNOOP\r\nMAIL FROM:<last@source.test>\r\nQUIT\r\n";
+            session.send(&[begin.as_bytes(), &content, end].concat());
+            let codes: Vec<u16> =
+                session.replies_until_closed().iter().map(|reply| reply.code).collect();
+            assert_eq!(codes[..3], [250, 250, 354], "{shown}");
+            assert!(matches!(codes[3], 550 | 554) || false_end.contains(&0), "{shown}: {codes:?}");
+            assert_eq!(codes[4..], [250, 250, 221], "{shown}");
+        }
+        server.wait_queue_empty(test);
+        for message in sink.received() {
+            assert_eq!(message.recipients, [RECIPIENT], "nothing was smuggled in");
+        }
+    });
+}
+
+/// Where a listener mends bare line feeds for its users, a dot between two of them is content for
+/// this server and for the next.
+#[test]
+fn mended_line_feeds_smuggle_nothing() {
+    scenario(USUAL_LIMIT, |test| {
+        let sink = Aiosmtpd::start(test);
+        let config = Config::relaying_to(test, sink.address())
+            .set_listener("role", "\"submission\"")
+            .set_listener("lenient", "[\"bare-lf\"]");
+        let mut server = Ringpost::start(test, &config);
+        let mut accepted = 0;
+        for false_end in FALSE_ENDS {
+            for is_cut in [false, true] {
+                let mut session = in_data(&server);
+                let begin = b"Subject: outer\r\n\r\nbody";
+                let sent = [begin, *false_end, SMUGGLED.as_bytes(), b"\r\n.\r\n"].concat();
+                if is_cut {
+                    sent.iter().for_each(|byte| session.send(&[*byte]));
+                } else {
+                    session.send(&sent);
+                }
+                let reply = session.reply();
+                let shown = false_end.escape_ascii();
+                let has_bare_cr = memchr::memmem::find_iter(false_end, b"\r")
+                    .any(|at| false_end.get(at + 1) != Some(&b'\n'));
+                let expected = if has_bare_cr { "554 5.6.0" } else { "250" };
+                assert!(reply.text().starts_with(expected), "{shown}: {}", reply.text());
+                accepted += usize::from(reply.code == 250);
+                session.command("NOOP", "250");
+                session.command("QUIT", "221");
+                assert_eq!(session.replies_until_closed(), [], "{shown}");
+            }
+        }
+        server.wait_queue_empty(test);
+        let received = sink.received();
+        assert_eq!(received.len(), accepted);
+        for message in received {
+            assert_eq!(message.recipients, [RECIPIENT], "nothing was smuggled in");
+            let smuggled = SMUGGLED.as_bytes();
+            let at = memchr::memmem::find(&message.content, smuggled).expect("it is content");
+            assert!(
+                message.content[..at].ends_with(b"\n") || message.content[..at].ends_with(b".")
+            );
+        }
+    });
+}

@@ -13,13 +13,8 @@ use super::{ADMIN_PORT, SMTP_PORT};
 /// The name under which the server under test greets and signs its trace header.
 pub(crate) const HOSTNAME: &str = "ringpost.test";
 
-/// Connections of all listeners, so that several of them need no more open files than a usual host
-/// allows.
-const CONNECTIONS_MAX: u32 = 8_000;
-
 /// A configuration file in the making. What is not set stays at the server's own default, but for
-/// addresses, the spool's path, retries after one second so that scenarios need not wait, and the
-/// connections of the process.
+/// addresses, the spool's path, and retries after one second so that scenarios need not wait.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     cpus: String,
@@ -55,11 +50,11 @@ impl Config {
             routes: Vec::new(),
             users: Vec::new(),
         };
-        config
-            .set("delivery", "port", SMTP_PORT)
-            .set("delivery", "retry_first_s", 1)
-            .set("delivery", "retry_max_s", 2)
-            .set("limits", "connections_max", CONNECTIONS_MAX)
+        config.set("delivery", "port", SMTP_PORT).set("delivery", "retry_first_s", 1).set(
+            "delivery",
+            "retry_max_s",
+            2,
+        )
     }
 
     /// Like [`Config::new`], with all mail sent to `next_hop`.

@@ -19,22 +19,12 @@ pub(crate) struct Exim {
 }
 
 impl Exim {
-    /// Sends `mail`; the error is what Exim logged.
+    /// Sends `mail` and returns what Exim logged, which is the error if it was not delivered.
     pub(crate) fn send(
         test: &Scenario,
         approach: &Approach<'_>,
         mail: &Mail,
-    ) -> Result<(), String> {
-        Self::send_with(test, approach, mail, &[])
-    }
-
-    /// Like [`Exim::send`], with further options, such as `-N SUCCESS` for notifications.
-    pub(crate) fn send_with(
-        test: &Scenario,
-        approach: &Approach<'_>,
-        mail: &Mail,
-        options: &[&str],
-    ) -> Result<(), String> {
+    ) -> Result<String, String> {
         assert!(is_root(), "Exim delivers only as root: run `tests/run` as root");
         let exim = Self { home: test.open_path().join(format!("exim-{}", mail.name)) };
         fs::create_dir(&exim.home).expect("a directory for Exim");
@@ -43,12 +33,12 @@ impl Exim {
         let configuration = exim.home.join("exim.conf");
         fs::write(&configuration, exim.configuration(approach)).expect("a configuration");
         let mut command = Command::new(program());
-        command.arg("-C").arg(&configuration).args(["-odf", "-oi", "-f", SENDER]).args(options);
+        command.arg("-C").arg(&configuration).args(["-odf", "-oi", "-f", SENDER]);
         command.args(["--", RECIPIENT]);
         test.run(&mut command, &mail.content_lf()).succeeded();
         let log = fs::read_to_string(exim.home.join("mainlog")).unwrap_or_default();
         // `=>` stands for a delivery (Exim's specification, chapter 52).
-        if log.contains("=> ") && log.contains("Completed") { Ok(()) } else { Err(log) }
+        if log.contains("=> ") && log.contains("Completed") { Ok(log) } else { Err(log) }
     }
 
     fn configuration(&self, approach: &Approach<'_>) -> String {

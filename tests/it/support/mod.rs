@@ -38,6 +38,7 @@ pub(crate) use loadgen::{LoadgenSink, LoadgenSource, loadgen_program};
 pub(crate) use loop_disk::LoopDisk;
 pub(crate) use mail::{Mail, assert_same_bytes, split_trace};
 pub(crate) use postfix::Postfix;
+pub(crate) use postfix_client::PostfixClient;
 pub(crate) use process::{Finished, Signal, is_root, under};
 pub(crate) use refuser::Refuser;
 pub(crate) use report::Report;

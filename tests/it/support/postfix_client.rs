@@ -18,9 +18,22 @@ impl PostfixClient {
         approach: &Approach<'_>,
         mail: &Mail,
     ) -> Result<(), String> {
+        Self::send_with(test, approach, mail, ["", ""])
+    }
+
+    /// Like [`PostfixClient::send`], with parameters of MAIL and RCPT that Postfix is given.
+    pub(crate) fn send_with(
+        test: &Scenario,
+        approach: &Approach<'_>,
+        mail: &Mail,
+        [of_mail, of_rcpt]: [&str; 2],
+    ) -> Result<(), String> {
         let instance = PostfixInstance::start(test, &main_cf(approach));
         // Through Postfix's own server, which is how other programs on a host reach it.
-        SmtpSocket::session(instance.address()).deliver(SENDER, RECIPIENT, &mail.content);
+        let mut session = SmtpSocket::session(instance.address());
+        session.command(&format!("MAIL FROM:<{SENDER}>{of_mail}"), "250");
+        session.command(&format!("RCPT TO:<{RECIPIENT}>{of_rcpt}"), "250");
+        session.content(&mail.content);
         let log = test.wait_for("Postfix to say what became of it", || {
             let log = instance.log();
             log.contains("status=").then_some(log)

@@ -105,7 +105,7 @@ impl SecureSender {
                 fs::write(&file, &content).expect("a file for a message");
                 (swaks(approach, &file), Vec::new())
             }
-            Self::Exim => return Exim::send(test, approach, mail),
+            Self::Exim => return Exim::send(test, approach, mail).map(drop),
             Self::Postfix => return PostfixClient::send(test, approach, mail),
         };
         let finished = test.run(&mut command, &input);

@@ -7,6 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 use std::{io, thread};
 
+use socket2::{Domain, Socket, Type};
+
 use super::process::Process;
 use super::scenario::Scenario;
 
@@ -77,7 +79,18 @@ impl Link {
 impl SmtpSocket {
     /// Connects and reads nothing.
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the server accepts connections");
+        Self::over(TcpStream::connect(address).expect("the server accepts connections"))
+    }
+
+    /// Like [`SmtpSocket::connect`], from another of this host's addresses.
+    pub(crate) fn connect_from(source: Ipv4Addr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("an address of this host");
+        socket.connect(&address.into()).expect("the server accepts connections");
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(REPLY_LIMIT)).expect("a time limit on a socket");
         stream.set_write_timeout(Some(REPLY_LIMIT)).expect("a time limit on a socket");
         stream.set_nodelay(true).expect("a socket sends at once");
@@ -218,6 +231,15 @@ impl SmtpSocket {
     pub(crate) fn envelope(&mut self, sender: &str, recipient: &str) {
         self.command(&format!("MAIL FROM:<{sender}>"), "250");
         self.command(&format!("RCPT TO:<{recipient}>"), "250");
+    }
+
+    /// Sends the content of a transaction and asserts that the message is accepted.
+    #[track_caller]
+    pub(crate) fn content(&mut self, content: &[u8]) {
+        self.command("DATA", "354");
+        self.send(&stuff_dots(content));
+        self.send(b".\r\n");
+        self.expect("250");
     }
 
     /// Sends one message whole and asserts that it is accepted.
