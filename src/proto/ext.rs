@@ -1,7 +1,7 @@
 //! The service extensions that server and client know, by their EHLO keywords, and sets of them.
 //!
-//! What a session of the server offers is decided in one place, `proto::server::offer`; the EHLO answer and the
-//! checks of parameters both ask the [`Offer`] that comes of it.
+//! What a session of the server offers is decided in one place, `proto::server::offer`; the EHLO
+//! answer and the checks of parameters both ask the [`Offer`] that comes of it.
 
 /// A service extension (RFC 5321 §2.2), in the order of the EHLO answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,8 +25,7 @@
 //! | 2308 | caching of what does not exist | `io::dns` | partial: kept for 5 s without SOA |
 //! | 2852 | DELIVERBY | `parameters`, `server`, `queue` (deadlines), `client` (§4.1.4) | yes |
 //! | 2920 | PIPELINING | `server`, `client` | yes |
-//! | 3030 | CHUNKING, BINARYMIME | `command`, `parameters`, `server`, `client` | yes |
-//! | 3030 | CHUNKING, BINARYMIME | `command`, `parameters`, `data`, `server` | yes |
+//! | 3030 | CHUNKING, BINARYMIME | `command`, `parameters`, `data`, `server`, `client` | yes |
 //! | 3207 | STARTTLS | `command`, `server` | yes |
 //! | 3339 | dates for programs | `clock`, `log`, `admin` | yes |
 //! | 3454 | stringprep | `credentials` | yes; as for stored strings also in queries (§7) |

@@ -7,8 +7,8 @@ use ringpost::ids::MessageId;
 use ringpost::message::{Content, Message, Recipient, RecipientState, Wishes};
 
 use crate::support::{
-    Aiosmtpd, Config, Listener, Mail, Postfix, RECIPIENT, Report, Ringpost, SENDER, Scenario, Sink,
-    SmtpSocket, USUAL_LIMIT, fill_spool, scenario,
+    Aiosmtpd, Config, EximServer, Listener, Mail, Postfix, RECIPIENT, Report, Ringpost, SENDER,
+    Scenario, Sink, SmtpSocket, USUAL_LIMIT, fill_spool, scenario,
 };
 
 /// Postfix for `dest.test`, and a sink for everything else, where notices arrive.
@@ -63,6 +63,42 @@ fn postfix_tells_of_success_as_the_sender_wants_it() {
         server.wait_queue_empty(test);
         assert_eq!(notices.count(), 0, "nobody else tells");
         assert_eq!(postfix.count(), 2);
+    });
+}
+
+/// Exim has DSN and SMTPUTF8; here it gets one message with each.
+#[test]
+fn exim_is_told_what_the_sender_wants() {
+    scenario(USUAL_LIMIT, |test| {
+        let exim = EximServer::start(test);
+        let mut server = Ringpost::start(test, &Config::relaying_to(test, exim.address()));
+        let mut session = server.session();
+        let rcpt = " NOTIFY=SUCCESS ORCPT=rfc822;alias@example.org";
+        send(&mut session, " RET=HDRS ENVID=QQ1", rcpt, &Mail::small("told"));
+        session.command("MAIL FROM:<señor@source.test> SMTPUTF8 BODY=8BITMIME", "250");
+        session.command("RCPT TO:<grüße@dest.test> NOTIFY=NEVER", "250");
+        session.command("DATA", "354");
+        session.send("Subject: grüße\r\n\r\nbody\r\n.\r\n".as_bytes());
+        session.expect("250");
+        server.wait_queue_empty(test);
+
+        let is_notice = |mail: &&String| mail.contains("\nAction: delivered\n");
+        let mails = test.wait_for("two messages and a notice", || {
+            Some(exim.deliver(test)).filter(|mails| mails.len() >= 3)
+        });
+        assert_eq!(mails.len(), 3, "nobody else tells: {mails:#?}");
+        let notice = mails.iter().find(is_notice).expect("a notice");
+        for line in [
+            "Reporting-MTA: dns; exim.test",
+            "Original-Envelope-ID: QQ1",
+            "Original-Recipient: rfc822;alias@example.org",
+        ] {
+            assert!(notice.contains(&format!("\n{line}\n")), "{line} in {notice}");
+        }
+        let utf8 = mails.iter().find(|mail| mail.contains("\nSubject: grüße\n"));
+        let utf8 = utf8.expect("the message in UTF-8");
+        assert!(utf8.starts_with("Return-path: <señor@source.test>\n"), "{utf8}");
+        assert!(utf8.contains("\nEnvelope-to: grüße@dest.test\n"), "{utf8}");
     });
 }
 

@@ -11,8 +11,8 @@
 //! Content of any bytes goes in one chunk behind a BDAT, as soon as the last RCPT is answered
 //! (RFC 3030). Other content goes behind DATA even where CHUNKING is offered: every server has seen
 //! DATA, its 354 shows that both sides are in step before the content goes out, and faults in the
-//! younger BDAT have cost others mail. What BDAT saves is one wait, and the dots of the few messages
-//! that have some.
+//! younger BDAT have cost others mail. What BDAT saves is one wait, and the dots of the few
+//! messages that have some.
 //!
 //! What the client of a message asked for is passed on to a peer that offers it: RET, ENVID,
 //! NOTIFY and ORCPT (RFC 3461 §5.2.1), SMTPUTF8 (RFC 6531 §3.4), BY with the time that is left

@@ -97,7 +97,8 @@ impl Exim {
     }
 }
 
-fn program() -> PathBuf {
+/// Where `tests/run` unpacked it.
+pub(super) fn program() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp is in target");
     let program = target.join("peers/exim/usr/sbin/exim4");
     assert!(program.exists(), "no {}; `tests/run install` unpacks it", program.display());

@@ -116,8 +116,8 @@ impl Player {
     }
 }
 
-/// `!begin from=a@x to=b@y,c@y size=7 8bit`, where `CRLF` is one and `NOBODY` is the empty path, and
-/// the wishes of the message; `notify=` and `orcpt=` are those of the first recipient.
+/// `!begin from=a@x to=b@y,c@y size=7 8bit`, where `CRLF` is one and `NOBODY` is the empty path,
+/// and the wishes of the message; `notify=` and `orcpt=` are those of the first recipient.
 #[derive(Default)]
 struct Case {
     sender: String,
