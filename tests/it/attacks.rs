@@ -314,22 +314,26 @@ fn slow_clients(test: &Scenario, secured: &Secured, addresses: [SocketAddr; 3]) 
     ]
 }
 
+/// Adds listeners for implicit TLS and for proxies.
+fn in_every_way(config: Config) -> Config {
+    let implicit = config.address_at(SMTPS_PORT);
+    let proxied = config.address_at(SMTPS_PORT + 1);
+    config
+        .set_listener("auth_without_tls", true)
+        .listen_with(implicit, &[("tls", "\"implicit\"")])
+        .listen_with(proxied, &[("proxy_from", "[\"127.0.0.0/8\"]"), ("tls", "\"none\"")])
+}
+
 /// Slowloris: whoever keeps a server waiting is sent away, in whatever state, and the others are
 /// served meanwhile.
 #[test]
 fn slow_clients_are_sent_away_in_every_state() {
     scenario(SLOW_LIMIT, |test| {
         let secured = Secured::start(test, |config, _| {
-            let implicit = config.address_at(SMTPS_PORT);
-            let proxied = config.address_at(SMTPS_PORT + 1);
-            let proxies = [("proxy_from", "[\"127.0.0.0/8\"]"), ("tls", "\"none\"")];
-            config
+            in_every_way(config)
                 .set_listener("idle_s", 4)
                 .set_listener("content_s", 8)
                 .set_listener("session_s", 12)
-                .set_listener("auth_without_tls", true)
-                .listen_with(implicit, &[("tls", "\"implicit\"")])
-                .listen_with(proxied, &proxies)
         });
         let addresses: [SocketAddr; 3] =
             secured.config.smtp_addresses().try_into().expect("three listeners");
@@ -348,12 +352,29 @@ fn slow_clients_are_sent_away_in_every_state() {
             turn += 1;
             if turn % 50 == 0 {
                 let names: Vec<_> = waiting.iter().map(|slow| slow.name).collect();
-                println!("still there: {names:?}");
+                eprintln!("still there: {names:?}");
             }
             std::thread::sleep(DRIBBLE_INTERVAL);
             waiting.is_empty()
         });
         assert_arrived(test, &secured.sink, &mails, 1);
+    });
+}
+
+/// Whoever keeps a server waiting does not keep it from stopping, in whatever state.
+#[test]
+fn slow_clients_do_not_hold_up_the_end_of_the_server() {
+    scenario(SLOW_LIMIT, |test| {
+        let secured =
+            Secured::start(test, |config, _| in_every_way(config).set("shutdown", "grace_s", 3));
+        let addresses: [SocketAddr; 3] =
+            secured.config.smtp_addresses().try_into().expect("three listeners");
+        let mut slow = slow_clients(test, &secured, addresses);
+        let Secured { server, .. } = secured;
+        server.stop(test);
+        for Slow { session, .. } in &mut slow {
+            session.drain();
+        }
     });
 }
 
@@ -380,6 +401,68 @@ fn flood_of_pipelined_commands_is_held_back() {
         for _ in 0..sent * 10_000 {
             session.expect("250 2.0.0");
         }
+    });
+}
+
+/// The same under TLS, where what the server holds is ciphertext as well.
+#[test]
+fn flood_under_tls_is_held_back() {
+    scenario(SLOW_LIMIT, |test| {
+        let secured = Secured::start(test, |config, _| config);
+        let mut session = secured.session(test);
+        let before = secured.server.resident_bytes();
+        // OpenSSL reads all that comes, so it is not read from here instead.
+        let flood = "EHLO client.test\r\n".repeat(2_000);
+        let mut sent = 0;
+        while sent < 400 && session.try_send_for(flood.as_bytes(), Duration::from_secs(2)) {
+            sent += 1;
+        }
+        assert!(sent < 400, "the server takes {sent} floods of commands without being read");
+        let mail = Mail::small("beside");
+        secured.session(test).deliver(SENDER, RECIPIENT, &mail.content);
+        assert_arrived(test, &secured.sink, &[mail], 1);
+        let grown = secured.server.resident_bytes().saturating_sub(before);
+        assert!(grown < ONE_CLIENT_BYTES, "{grown} bytes for one client");
+        for _ in 0..sent * 2_000 {
+            session.expect("250");
+        }
+    });
+}
+
+/// Passwords take long to check, on purpose. Many clients that guess at a time wait for each other,
+/// or are told to come back, and nobody else waits.
+#[test]
+fn flood_of_guesses_does_not_hold_up_the_mail() {
+    const GUESSER_COUNT: usize = 300;
+    scenario(SLOW_LIMIT, |test| {
+        let secured = Secured::start(test, |config, _| {
+            // Nobody is refused for earlier failures, so that all of them are checked.
+            config
+                .set_listener("auth_without_tls", true)
+                .set_listener("auth_failures_per_minute_max", 0)
+        });
+        let before = secured.server.resident_bytes();
+        let mut guessers: Vec<SmtpSocket> =
+            (0..GUESSER_COUNT).map(|_| secured.server.session()).collect();
+        let guess = format!("{}\r\n", auth_plain(USER, "guess"));
+        for guesser in &mut guessers {
+            guesser.send(guess.as_bytes());
+        }
+        let mails: Vec<Mail> = (0..5).map(|it| Mail::small(&format!("beside-{it}"))).collect();
+        for mail in &mails {
+            secured.session(test).deliver(SENDER, RECIPIENT, &mail.content);
+        }
+        let grown = secured.server.resident_bytes().saturating_sub(before);
+        // Two checks at a time with 19 MiB each, and 300 sessions.
+        assert!(grown < 4 * ONE_CLIENT_BYTES, "{grown} bytes for {GUESSER_COUNT} guesses");
+        // Half of them do not wait for what comes of it.
+        guessers.truncate(GUESSER_COUNT / 2);
+        for guesser in &mut guessers {
+            let reply = guesser.reply();
+            assert!(matches!(reply.code, 535 | 454), "{}", reply.text());
+            guesser.command("NOOP", "250");
+        }
+        assert_arrived(test, &secured.sink, &mails, 1);
     });
 }
 
