@@ -11,7 +11,8 @@ use allocation_counter::measure;
 use ringpost::clock::{Now, WallTime};
 use ringpost::ids::MessageId;
 use ringpost::proto::server::{
-    Conditions, Event, Peer, ServerLimits, ServerPolicy, ServerSession, Storage, Stored,
+    Conditions, Event, HeaderPolicy, Peer, Role, ServerLimits, ServerPolicy, ServerSession,
+    Storage, Stored,
 };
 
 const CONDITIONS: Conditions = Conditions {
@@ -43,7 +44,10 @@ struct Client {
 impl Client {
     /// A session that has had its EHLO.
     fn new() -> Self {
-        let policy = ServerPolicy::plain("mx.example.net", ServerLimits::default());
+        Self::with(ServerPolicy::plain("mx.example.net", ServerLimits::default()))
+    }
+
+    fn with(policy: ServerPolicy) -> Self {
         let peer = Peer { address: IpAddr::V6(Ipv6Addr::LOCALHOST), port: 50_000 };
         let session = ServerSession::new(Rc::new(policy), peer, 1, &CONDITIONS);
         let mut client = Self {
@@ -80,9 +84,12 @@ impl Client {
                         self.session.handle_stored(&CONDITIONS, stored);
                     }
                 }
-                _ => {
-                    panic!("{:?}", step.event)
-                }
+                Event::MessageAbandoned
+                | Event::StartTls
+                | Event::CheckPassword
+                | Event::PeerChanged
+                | Event::Blocked
+                | Event::Close => panic!("{:?}", step.event),
             }
             rest = &rest[step.consumed..];
         }
@@ -123,4 +130,33 @@ fn a_pipelined_transaction_allocates_nothing() {
     let lines = client.replies.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     let codes: Vec<&[u8]> = lines.map(|line| &line[..3]).collect();
     assert_eq!(codes, [b"250", b"250", b"250", b"250", b"250", b"354"]);
+}
+
+/// Chunks, a field that is taken out where the input ends, fields and line ends that are added.
+#[test]
+fn a_mended_message_in_chunks_allocates_nothing() {
+    let mut policy = ServerPolicy::plain("mx.example.net", ServerLimits::default());
+    policy.role = Role::Submission;
+    policy.leniency.bare_lf = true;
+    policy.header = HeaderPolicy { add_missing: true, remove_own_results: true };
+    let mut client = Client::with(policy);
+    let content: [&[u8]; 4] = [
+        b"BDAT 14\r\nAuthentication",
+        b"BDAT 25\r\n-Results: mx.example.net\n",
+        b"BDAT 13\r\nSubject: a\n\nb",
+        b"BDAT 0 LAST\r\n",
+    ];
+    let transaction = |client: &mut Client| {
+        for piece in ONE_BY_ONE[..4].iter().chain(&content) {
+            client.send(piece, true);
+        }
+    };
+    transaction(&mut client);
+    client.content_bytes = 0;
+    let info = measure(|| transaction(&mut client));
+    assert_eq!(info.count_total, 0, "{info:?}");
+    assert!(client.replies.starts_with(b"250 2.0.0 Ok: queued as"));
+    let stored = "Subject: a\r\nDate: Tue, 24 Nov 2026 04:01:33 +0000\r\n\
+        Message-ID: <0000000000000007@mx.example.net>\r\n\r\nb\r\n";
+    assert_eq!(client.content_bytes, stored.len());
 }

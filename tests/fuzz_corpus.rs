@@ -2,13 +2,7 @@
 //! how they come about.
 
 // All of it is test code, the bodies too.
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::wildcard_enum_match_arm,
-    unreachable_pub
-)]
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::wildcard_enum_match_arm)]
 
 use std::fs;
 use std::path::Path;

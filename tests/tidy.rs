@@ -144,7 +144,8 @@ fn every_cited_rfc_is_in_the_index() {
 
 #[test]
 fn limits_name_their_unit() {
-    report(check_limits("src/limits.rs", &read("src/limits.rs")));
+    let files = ["src/limits.rs", "src/limits/reception.rs"];
+    report(files.into_iter().flat_map(|file| check_limits(file, &read(file))));
 }
 
 #[test]

@@ -54,6 +54,8 @@ impl EnhancedCode {
     pub const SENDER_SYNTAX_5_1_7: Self = Self::new(5, 1, 7);
     /// Recipient address has null MX (RFC 7505 §4.2).
     pub const NULL_MX_5_1_10: Self = Self::new(5, 1, 10);
+    /// System not capable of selected features (RFC 3463 §3.4).
+    pub const FEATURES_5_3_3: Self = Self::new(5, 3, 3);
     /// Message too big for system (RFC 3463 §3.4).
     pub const TOO_BIG_5_3_4: Self = Self::new(5, 3, 4);
     /// Unable to route: no host takes mail for the domain (RFC 3463 §3.5).
@@ -72,17 +74,24 @@ impl EnhancedCode {
     pub const AUTH_LINE_TOO_LONG_5_5_6: Self = Self::new(5, 5, 6);
     /// Other or undefined media error: something about the content (RFC 3463 §3.7).
     pub const CONTENT_5_6_0: Self = Self::new(5, 6, 0);
+    /// Media not supported: content that the next system does not take (RFC 3463 §3.7).
+    pub const MEDIA_5_6_1: Self = Self::new(5, 6, 1);
     /// Conversion required but not supported (RFC 3463 §3.7).
     pub const CONVERSION_5_6_3: Self = Self::new(5, 6, 3);
     /// Non-ASCII addresses not permitted for that sender or recipient (RFC 6531 §4.4, in the
     /// registry of RFC 5248).
     pub const NON_ASCII_5_6_7: Self = Self::new(5, 6, 7);
+    /// UTF-8 header message cannot be transferred to a recipient (RFC 6531 §3.5, §4.2).
+    pub const UTF8_HEADER_5_6_9: Self = Self::new(5, 6, 9);
     /// Other or undefined security status: TLS or authentication is missing (RFC 3463 §3.8).
     pub const POLICY_5_7_0: Self = Self::new(5, 7, 0);
     /// Delivery not authorised (RFC 3463 §3.8).
     pub const NOT_AUTHORISED_5_7_1: Self = Self::new(5, 7, 1);
     /// Authentication credentials invalid (RFC 4954 §6).
     pub const CREDENTIALS_5_7_8: Self = Self::new(5, 7, 8);
+    /// Encryption needed: no protected session to the next hop (RFC 8689 §4.2.1, in the registry of
+    /// RFC 5248).
+    pub const ENCRYPTION_NEEDED_5_7_10: Self = Self::new(5, 7, 10);
     /// Encryption required for requested authentication mechanism (RFC 4954 §6).
     pub const ENCRYPTION_REQUIRED_5_7_11: Self = Self::new(5, 7, 11);
 

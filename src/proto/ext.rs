@@ -1,6 +1,6 @@
-//! The service extensions that the server knows, by their EHLO keywords, and sets of them.
+//! The service extensions that server and client know, by their EHLO keywords, and sets of them.
 //!
-//! What a session offers is decided in one place, `proto::server::offer`; the EHLO answer and the
+//! What a session of the server offers is decided in one place, `proto::server::offer`; the EHLO answer and the
 //! checks of parameters both ask the [`Offer`] that comes of it.
 
 /// A service extension (RFC 5321 §2.2), in the order of the EHLO answer.
@@ -100,6 +100,12 @@ impl Offer {
         self.0 & Self::bit(extension) != 0
     }
 
+    /// These and `extension`.
+    #[must_use]
+    pub const fn with(self, extension: Extension) -> Self {
+        Self(self.0 | Self::bit(extension))
+    }
+
     const fn bit(extension: Extension) -> u16 {
         1 << extension as u16
     }
@@ -107,7 +113,7 @@ impl Offer {
 
 impl FromIterator<Extension> for Offer {
     fn from_iter<I: IntoIterator<Item = Extension>>(extensions: I) -> Self {
-        Self(extensions.into_iter().fold(0, |bits, extension| bits | Self::bit(extension)))
+        extensions.into_iter().fold(Self::NOTHING, Self::with)
     }
 }
 

@@ -8,8 +8,11 @@ use crate::proto::line::LineFault;
 use crate::proto::parameters::ValueFault;
 use crate::proto::path::PathFault;
 use crate::proto::reply::{Code, Reply};
-use crate::proto::sasl::SaslFailure;
 use crate::throttle::Over;
+
+pub use self::authentication::AuthFault;
+
+mod authentication;
 
 /// Why a command or a message is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +79,7 @@ pub enum SyntaxFault {
 pub enum SequenceFault {
     /// MAIL before EHLO or HELO.
     HelloMissing,
-    /// MAIL or AUTH before STARTTLS, where that is required.
+    /// A command that needs TLS before STARTTLS, where that is required.
     TlsMissing,
     /// MAIL before AUTH, where that is required.
     AuthMissing,
@@ -121,29 +124,6 @@ pub enum PolicyFault {
     AccessDenied,
     /// The peer may not speak for others.
     XclientDenied,
-}
-
-/// See [`Fault::Auth`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthFault {
-    /// No mechanism that is offered.
-    MechanismUnknown,
-    /// A mechanism that sends the password, over a connection that is not protected.
-    TlsNeeded,
-    /// The client gave up.
-    Cancelled,
-    /// A response that is no base64.
-    NotBase64,
-    /// A response longer than what is taken.
-    LineTooLong,
-    /// The mechanism says no.
-    Sasl(SaslFailure),
-    /// More failures than one session may have.
-    Failures,
-    /// More failures than one address may have in a minute.
-    FailuresOfAddress,
-    /// Too many passwords wait for their check.
-    Busy,
 }
 
 /// See [`Fault::Bound`].
@@ -239,7 +219,7 @@ impl Fault {
             Self::Sequence(fault) => sequence_reply(fault),
             Self::Policy(fault) => policy_reply(fault),
             Self::Bound(fault) => bound_reply(fault),
-            Self::Auth(fault) => auth_reply(fault),
+            Self::Auth(fault) => fault.reply(),
             Self::Content(fault) => content_reply(fault),
             Self::Local(fault) => local_reply(fault),
         }
@@ -435,74 +415,6 @@ const fn throttle_reply(over: Over) -> Reply {
     Reply::new(code, EnhancedCode::POLICY_4_7_0, text)
 }
 
-/// RFC 4954 §4 and §6.
-const fn auth_reply(fault: AuthFault) -> Reply {
-    let (code, enhanced, text) = match fault {
-        AuthFault::MechanismUnknown => (
-            Code::MECHANISM_504,
-            EnhancedCode::ARGUMENTS_5_5_4,
-            "Mechanism not offered here: EHLO lists those that are",
-        ),
-        AuthFault::TlsNeeded => (
-            Code::ENCRYPTION_538,
-            EnhancedCode::ENCRYPTION_REQUIRED_5_7_11,
-            "Encryption required for this mechanism: send STARTTLS first",
-        ),
-        AuthFault::Cancelled => {
-            (Code::SYNTAX_501, EnhancedCode::POLICY_5_7_0, "Authentication cancelled")
-        }
-        AuthFault::NotBase64 => {
-            (Code::SYNTAX_501, EnhancedCode::SYNTAX_5_5_2, "Response malformed: send it in base64")
-        }
-        AuthFault::LineTooLong => (
-            Code::UNRECOGNISED_500,
-            EnhancedCode::AUTH_LINE_TOO_LONG_5_5_6,
-            "Line too long: one of an authentication has at most 12288 bytes",
-        ),
-        AuthFault::Sasl(failure) => return sasl_reply(failure),
-        AuthFault::Failures => (
-            Code::UNAVAILABLE_421,
-            EnhancedCode::POLICY_4_7_0,
-            "Too many failed authentications in this session: closing",
-        ),
-        AuthFault::FailuresOfAddress => (
-            Code::UNAVAILABLE_421,
-            EnhancedCode::POLICY_4_7_0,
-            "Too many failed authentications from your address: try again in a minute",
-        ),
-        AuthFault::Busy => (
-            Code::NOT_NOW_454,
-            EnhancedCode::POLICY_4_7_0,
-            "Too many authentications at a time: try again later",
-        ),
-    };
-    Reply::new(code, enhanced, text)
-}
-
-const fn sasl_reply(failure: SaslFailure) -> Reply {
-    let text = match failure {
-        SaslFailure::Malformed => {
-            let text = "Response malformed: it is not what the mechanism says";
-            return Reply::new(Code::SYNTAX_501, EnhancedCode::SYNTAX_5_5_2, text);
-        }
-        SaslFailure::Credentials => "Authentication failed: check user, password and mechanism",
-        SaslFailure::AuthorizationIdentity => {
-            "Authorization identity refused: leave it out, or send your user's name"
-        }
-        SaslFailure::Extension => "Extension of SCRAM not known here: leave it out",
-        SaslFailure::ChannelBindingUnsupported => {
-            "Channel binding not possible: take a mechanism or a binding that EHLO offers"
-        }
-        SaslFailure::ChannelBindingMismatch => {
-            "Channel binding is to another connection: somebody may sit between"
-        }
-        SaslFailure::Downgraded => {
-            "Channel binding is offered here, and you were told otherwise: somebody may sit between"
-        }
-    };
-    Reply::new(Code::CREDENTIALS_535, EnhancedCode::CREDENTIALS_5_7_8, text)
-}
-
 const fn content_reply(fault: ContentFault) -> Reply {
     match fault {
         ContentFault::BareCrOrLf => Reply::new(
@@ -570,6 +482,7 @@ mod tests {
         AUTH_LINE_BYTES_MAX, COMMAND_LINE_BYTES_MAX, DOMAIN_BYTES_MAX, LABEL_BYTES_MAX,
         LOCAL_PART_BYTES_MAX,
     };
+    use crate::proto::sasl::SaslFailure;
 
     #[test]
     fn the_texts_name_the_bounds_as_they_are() {

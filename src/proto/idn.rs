@@ -15,16 +15,20 @@ use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 /// for the case of ASCII letters. Other labels are those of a host name.
 pub fn is_normal(domain: &str) -> bool {
     let (deny, hyphens) = (AsciiDenyList::STD3, Hyphens::CheckFirstLast);
-    let uts46 = Uts46::new();
-    let Ok(ascii) = uts46.to_ascii(domain.as_bytes(), deny, hyphens, DnsLength::Verify) else {
-        return false;
-    };
-    let (normal, sound) = uts46.to_unicode(ascii.as_bytes(), deny, hyphens);
+    let Some(ascii) = to_a_labels(domain) else { return false };
+    let (normal, sound) = Uts46::new().to_unicode(ascii.as_bytes(), deny, hyphens);
     let is_own_form =
         |(label, normal): (&str, &str)| label.is_ascii() || label.eq_ignore_ascii_case(normal);
     sound.is_ok()
         && domain.split('.').count() == normal.split('.').count()
         && domain.split('.').zip(normal.split('.')).all(is_own_form)
+}
+
+/// `domain` with A-labels in place of its U-labels (RFC 5890 §2.3.2.1), if it has such a form.
+pub fn to_a_labels(domain: &str) -> Option<String> {
+    let (deny, hyphens) = (AsciiDenyList::STD3, Hyphens::CheckFirstLast);
+    let ascii = Uts46::new().to_ascii(domain.as_bytes(), deny, hyphens, DnsLength::Verify);
+    ascii.ok().map(|ascii| ascii.into_owned())
 }
 
 /// Whether `character` may stand in a local part. RFC 6531 §3.3 allows every one beyond ASCII;

@@ -13,8 +13,8 @@
 //! - A bare CR stays in the line, where the command parser refuses it as a control character.
 //!
 //! # Bounds
-//! At most [`COMMAND_LINE_BYTES_MAX`] bytes are kept, or as many as the caller allows, and none while
-//! no line is begun. A line may hold a password, so whatever memory it leaves is wiped.
+//! At most [`COMMAND_LINE_BYTES_MAX`] bytes are kept, or as many as the caller allows, and none
+//! while no line is begun. A line may hold a password, so whatever memory it leaves is wiped.
 
 use memchr::memchr;
 use zeroize::Zeroize;

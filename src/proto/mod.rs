@@ -23,21 +23,22 @@
 //! | 2104 | HMAC | `credentials` | yes |
 //! | 2181 | TTL (§8), truncation (§9) | `io::dns` | yes |
 //! | 2308 | caching of what does not exist | `io::dns` | partial: kept for 5 s without SOA |
-//! | 2852 | DELIVERBY (§4) | `message`, `queue` (deadlines) | partial: kept and obeyed here |
-//! | 2852 | DELIVERBY | `parameters`, `server`, `queue` | partial: not passed on |
+//! | 2852 | DELIVERBY | `parameters`, `server`, `queue` (deadlines), `client` (§4.1.4) | yes |
 //! | 2920 | PIPELINING | `server`, `client` | yes |
-//! | 3030 | CHUNKING, BINARYMIME | `command`, `parameters`, `server` | yes |
+//! | 3030 | CHUNKING, BINARYMIME | `command`, `parameters`, `server`, `client` | yes |
+//! | 3030 | CHUNKING, BINARYMIME | `command`, `parameters`, `data`, `server` | yes |
 //! | 3207 | STARTTLS | `command`, `server` | yes |
 //! | 3339 | dates for programs | `clock`, `log`, `admin` | yes |
 //! | 3454 | stringprep | `credentials` | yes; as for stored strings also in queries (§7) |
-//! | 3461 | DSN parameters of MAIL and RCPT | `command` (answered with 555) | no |
-//! | 3461 | who is told what (§4, §5.2) | `queue::notice`, `dsn` | yes; passed on to nobody |
 //! | 3461 | DSN parameters of MAIL and RCPT | `parameters`, `server` | yes |
-//! | 3461 | what is told to whom (§4, §5.2) | `queue::notice`, `dsn` | yes; passed on to no next hop |
+//! | 3461 | what is told to whom (§4, §5.2) | `queue::notice`, `dsn` | yes; not passed on |
+//! | 3461 | DSN parameters of MAIL and RCPT | `parameters`, `server`, `client` (§5.2.1) | yes |
+//! | 3461 | who is told what (§4, §5.2) | `queue::notice`, `dsn` | yes |
 //! | 3463 | enhanced status codes | `enhanced` | yes |
 //! | 3464 | delivery status notifications | `dsn` | yes |
 //! | 3596 | AAAA | `io::dns` | yes |
 //! | 3834 | marks of automatic mail (§3.1.5, §5) | `dsn` | yes |
+//! | 3848 | protocols in `Received:` | `server` | yes; not those of LMTP |
 //! | 4291 | a link's network of IPv6 addresses (§2.5.4) | `throttle` | yes |
 //! | 4865 | FUTURERELEASE | `parameters`, `server`, `queue` (holds) | yes |
 //! | 4013 | SASLprep of names and passwords | `credentials` | yes |
@@ -57,29 +58,27 @@
 //! | 5929 | channel binding `tls-server-end-point` (§4) | `sasl` | yes; not `tls-unique` |
 //! | 5929 | `tls-server-end-point` (§4) | `io::tls` | yes; `tls-unique` is not offered |
 //! | 6152 | 8BITMIME | `parameters`, `server`, `client` | yes; nothing is converted to 7 bits |
-//! | 6409 | submission: leave for a sender (§6.1) | `server` | partial |
+//! | 6409 | submission: senders (§6.1), fields added (§8.2, §8.3) | `server`, `data` | partial |
 //! | 5929 | `tls-server-end-point` (§4) | `sasl`, `io::tls` | yes; not `tls-unique` |
-//! | 6152 | 8BITMIME | `command`, `server`, `client` | yes; nothing is converted to 7 bits |
 //! | 6522 | multipart/report | `dsn` | yes |
-//! | 6531 | SMTPUTF8 | `path`, `idn`, `parameters`, `server`, `route` | yes |
+//! | 6531 | SMTPUTF8 | `path`, `idn`, `parameters`, `server`, `client`, `route` | yes |
 //! | 6532 | messages in UTF-8 (§3.7: `message/global`) | `dsn` | partial: written, not read |
-//! | 6533 | notices with UTF-8 addresses (§3, §4, §6) | `parameters`, `dsn` | yes |
+//! | 6533 | notices with UTF-8 addresses (§3, §4, §6) | `parameters`, `dsn`, `client` | yes |
 //! | 6647 | greylisting, as a client (§2.2) | `config` (first retry) | partial: none of its own |
-//! | 6710 | MT-PRIORITY | `parameters`, `server`, `queue` (order) | partial: not passed on |
+//! | 6710 | MT-PRIORITY | `parameters`, `server`, `queue` (order), `client` | yes |
 //! | 6761 | `localhost` (§6.3) | `io::dns` | partial: no other special name |
 //! | 6891 | EDNS: size of datagrams, upper bits of the code | `io::dns` | yes |
 //! | 7504 | 521 and 556 | `queue::outcome` (as any 5yz) | no |
 //! | 7505 | null MX | `route` | yes |
 //! | 7677 | SCRAM-SHA-256 and -PLUS | `sasl`, `credentials` | yes |
 //! | 7766 | DNS over TCP | `io::dns` | partial: a connection for each query |
+//! | 8314 | TLS in `Received:` (§4.3) | `server` | yes; without the group |
+//! | 8601 | Authentication-Results: own ones of others (§5) | `data` | partial: none written |
 //! | 8314 | TLS from the first byte on (§3.3), with port 465 | `config`, `server` | yes |
-//! | 8689 | REQUIRETLS (§2, §5) | `server`, `shard::reports` | partial: no header field |
+//! | 8689 | REQUIRETLS | `server`, `client`, `shard::reports` | partial: no header field (§3) |
 //! | 9266 | channel binding `tls-exporter` | `sasl` | yes |
 //! | 8446 | TLS 1.3 | `io::tls` | yes; by rustls, without early data |
-//! | 8689 | REQUIRETLS (§2, §5) | `message`, `shard::reports` (notices ask for it) | partial |
-//! | 9266 | `tls-exporter` | `io::tls` | yes |
 //! | 9422 | LIMITS | `server` | yes |
-//! | 8689 | REQUIRETLS (§2, §5) | `message`, `shard::reports` (notices ask for it) | partial |
 //! | 9266 | channel binding `tls-exporter` | `sasl`, `io::tls` | yes |
 //! | 8446 | TLS 1.3 | `io::tls` | yes; by rustls, without early data |
 //! | 9525 | names in certificates: wildcards (§6.3) | `io::tls` | partial: for the choice by SNI |

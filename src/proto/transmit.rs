@@ -19,6 +19,15 @@ use crate::span::Span;
 /// What a receiver needs to see a line that holds only a dot.
 const END_OF_DATA: &[u8] = b"\r\n.\r\n";
 
+/// In which form content goes to a next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Behind DATA: dots doubled, and the end of data behind it.
+    Lines,
+    /// Behind BDAT: byte for byte and nothing else, as many as were announced (RFC 3030 §2).
+    Chunk,
+}
+
 /// Whether any line of `content`, all of it, begins with a dot.
 pub fn has_dot_lines(content: &[u8]) -> bool {
     content.first() == Some(&b'.') || memmem::find(content, b"\r\n.").is_some()

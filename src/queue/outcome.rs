@@ -13,7 +13,7 @@
 //! | site | hard: no such domain, null MX, HELO 5yz | next server | bounce |
 //! | site | network: no DNS server answers | next server | defer |
 //! | message | soft: MAIL, DATA or its end 4yz | next server | defer |
-//! | message | hard: MAIL, DATA or its end 5yz, too large, 8-bit | bounce | bounce |
+//! | message | hard: MAIL, DATA or its end 5yz, too large, not offered | bounce | bounce |
 //! | message | network: lost after the end of data | defer | defer |
 //! | recipient | soft: RCPT 4yz | next server | defer |
 //! | recipient | hard: RCPT 5yz | bounce | bounce |
@@ -41,8 +41,7 @@
 //! belongs to the queue, which knows the times. And a bounce says only that the recipient is given
 //! up; whether the sender is told, see [`queue::notice`](crate::queue::notice).
 
-use crate::proto::client::{Failure, Scope, Severity};
-use crate::proto::reply_parse::Reply;
+use crate::proto::client::{Delivered, Failure, Scope, Severity};
 use crate::queue::Decision;
 
 /// What follows from the end of an attempt.
@@ -57,7 +56,7 @@ pub enum Verdict {
 
 /// What becomes of a recipient whose attempt ended with `result`, at the `last_server` to try or
 /// not.
-pub fn decide(result: &Result<Reply, Failure>, last_server: bool) -> Verdict {
+pub fn decide(result: &Result<Delivered, Failure>, last_server: bool) -> Verdict {
     match result {
         Ok(_) => Verdict::Final(Decision::Deliver),
         Err(failure) => {
@@ -96,7 +95,9 @@ const fn another_may_do_better(scope: Scope, severity: Severity) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::client::PassedOn;
     use crate::proto::enhanced::EnhancedCode;
+    use crate::proto::reply_parse::Reply;
 
     const SCOPES: [Scope; 4] = [Scope::Session, Scope::Site, Scope::Message, Scope::Recipient];
     const SEVERITIES: [Severity; 3] = [Severity::Soft, Severity::Hard, Severity::Network];
@@ -159,8 +160,9 @@ mod tests {
     #[test]
     fn only_an_answer_to_the_end_of_data_delivers() {
         let reply = Reply { code: 250, enhanced: None, text: "ok".into() };
-        let delivered = Verdict::Final(Decision::Deliver);
-        assert_eq!(decide(&Ok(reply.clone()), false), delivered);
-        assert_eq!(decide(&Ok(reply), true), delivered);
+        let delivered = Delivered { reply, passed_on: PassedOn::default() };
+        let verdict = Verdict::Final(Decision::Deliver);
+        assert_eq!(decide(&Ok(delivered.clone()), false), verdict);
+        assert_eq!(decide(&Ok(delivered), true), verdict);
     }
 }

@@ -52,6 +52,7 @@ mod outcomes;
 mod relay;
 mod relocation;
 mod reports;
+mod sending;
 mod settings;
 mod spooling;
 mod start;

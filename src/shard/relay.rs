@@ -26,7 +26,7 @@ use crate::io::listen;
 use crate::io::ring::SocketKey;
 use crate::limits::{CONNECT_TIMEOUT_S, DISCARDED_JOBS_PER_TURN, ENDPOINTS_TRIED_MAX};
 use crate::message::Message;
-use crate::proto::client::{ClientSession, Failure, Scope, Severity};
+use crate::proto::client::{ClientSession, Failure, PassedOn, Scope, Severity};
 use crate::proto::enhanced::EnhancedCode;
 use crate::queue::notice::success_notice_is_owed;
 use crate::queue::outcome::decide_at_last_server;
@@ -238,9 +238,11 @@ impl Shard {
         for _ in 0..DISCARDED_JOBS_PER_TURN {
             let Some(job) = self.queue.take_job(next_hop) else { return true };
             let message = self.queue.message(job.message);
+            // It ends here, in time for every deadline.
+            let passed_on = PassedOn { notices: false, deadline: true };
             let judged = job.recipients.iter().map(|&it| {
                 let news = News { recipient: it, fate: Fate::Delivered, remote_mta: None };
-                let is_owed = message.is_some_and(|message| owes_success(message, it, false));
+                let is_owed = message.is_some_and(|message| owes_success(message, it, passed_on));
                 Judged::delivered(it, is_owed.then_some(news))
             });
             let judged = judged.collect();
@@ -448,7 +450,7 @@ impl Shard {
 }
 
 /// Whether the sender of `message` is to hear that a recipient was delivered to.
-pub(super) fn owes_success(message: &Message, recipient: u32, passed_on: bool) -> bool {
+pub(super) fn owes_success(message: &Message, recipient: u32, passed_on: PassedOn) -> bool {
     let recipient = message.recipients.get(recipient as usize);
     recipient.is_some_and(|it| success_notice_is_owed(message, it, passed_on))
 }

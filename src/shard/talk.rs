@@ -6,7 +6,7 @@
 //! in the middle leaves no recipient behind: the machine reports them all.
 //!
 //! # Bounds
-//! One send in flight; a piece of content is at most [`CONTENT_SEND_BYTES_MAX`] before the next.
+//! One send in flight.
 
 use std::io;
 use std::mem;
@@ -14,56 +14,35 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::arena::SharedBytes;
 use crate::clock::Now;
-use crate::io::ring::{ReceivedBytes, SendPart, SocketKey};
-use crate::limits::{CONNECTION_IDLE_S, CONTENT_SEND_BYTES_MAX, SEND_PARTS_MAX};
-use crate::message::{BodyType, Extent};
-use crate::proto::client::{ClientEvent, ClientSession, Failure, TransactionRequest};
-use crate::proto::reply_parse::Reply;
-use crate::proto::transmit::DotStuffer;
+use crate::io::ring::{ReceivedBytes, SocketKey};
+use crate::limits::CONNECTION_IDLE_S;
+use crate::proto::client::{
+    Addressee, ClientEvent, ClientSession, Delivered, Failure, PassedOn, TransactionRequest,
+};
 use crate::queue::Decision;
 use crate::queue::outcome::{Verdict, decide};
 
 use super::Shard;
-use super::content::{self, Fetch, Reader};
+use super::content;
 use super::deadlines::Waiting;
 use super::relay::{Judged, Left, Running, Stage, owes_success};
 use super::reports::{Fate, News};
-
-/// Whether a next hop was told which notices the sender wants (RFC 3461 §5.2.1): the client machine
-/// passes nothing on, so that this server tells of success itself.
-const DSN_PASSED_ON: bool = false;
+use super::sending::Sending;
 
 /// A session that is up.
 #[derive(Debug)]
 pub(super) struct Talk {
     pub(super) socket: SocketKey,
-    machine: ClientSession,
-    sending: bool,
+    pub(super) machine: ClientSession,
+    /// Whether a send is on its way.
+    pub(super) sending: bool,
     /// Memory for the next commands.
     spare: Vec<u8>,
     /// The content that is being sent.
-    content: Option<Sending>,
+    pub(super) content: Option<Sending>,
     /// Without a job it is ended at this time.
     idle_until: Option<Now>,
-}
-
-/// The content of one message on its way.
-#[derive(Debug)]
-struct Sending {
-    extents: SmallVec<[Extent; 1]>,
-    /// The next of `extents`.
-    next: usize,
-    /// Content that was handed to the kernel.
-    sent_bytes: u64,
-    /// What of the next extents was sent from where the message lay before it was moved.
-    skip_bytes: u64,
-    stuffer: DotStuffer,
-    dot_lines: bool,
-    /// The next extent, read from the disk.
-    fetched: Option<SharedBytes>,
-    fetching: bool,
 }
 
 impl Talk {
@@ -74,7 +53,7 @@ impl Talk {
 
 impl Shard {
     /// The session of connection `index`, if one is up.
-    fn talk(&mut self, index: usize) -> Option<&mut Talk> {
+    pub(super) fn talk(&mut self, index: usize) -> Option<&mut Talk> {
         match &mut self.connections.get_mut(index)?.stage {
             Stage::Talking(talk) => Some(talk),
             Stage::Resolving(_) | Stage::Connecting { .. } | Stage::Between => None,
@@ -151,7 +130,7 @@ impl Shard {
         }
     }
 
-    fn drop_connection(&mut self, index: usize) {
+    pub(super) fn drop_connection(&mut self, index: usize) {
         let stage = mem::replace(&mut self.connections[index].stage, Stage::Between);
         match stage {
             Stage::Connecting { socket, .. } => self.ring.close(socket),
@@ -168,7 +147,7 @@ impl Shard {
         while let Some(event) = self.talk(index).and_then(|talk| talk.machine.poll_event()) {
             match event {
                 ClientEvent::Ready => self.session_ready(index),
-                ClientEvent::SendContent => self.begin_content(index),
+                ClientEvent::SendContent(framing) => self.begin_content(index, framing),
                 ClientEvent::Recipient { index: place, result } => {
                     self.recipient_answered(index, place, &result);
                 }
@@ -228,17 +207,19 @@ impl Shard {
             self.settle(running.job, Vec::new());
             return;
         };
-        let recipients: SmallVec<[&[u8]; 4]> = running
+        let recipients: SmallVec<[Addressee<'_>; 4]> = running
             .asked
             .iter()
             .filter_map(|&place| message.recipients.get(place as usize))
-            .map(|recipient| &*recipient.address)
+            .map(|it| Addressee { address: &it.address, notices: it.notices.as_deref() })
             .collect();
         let request = TransactionRequest {
             sender: &message.sender,
             recipients: &recipients,
             size_bytes: message.content.length_bytes,
-            eight_bit: message.content.body_type == BodyType::EightBit,
+            body_type: message.content.body_type,
+            wishes: message.wishes.as_deref(),
+            wall: self.wall,
         };
         running.asks = message.wishes.is_some()
             || message.recipients.iter().any(|recipient| recipient.notices.is_some());
@@ -252,9 +233,15 @@ impl Shard {
         self.touched.push(index);
     }
 
-    fn recipient_answered(&mut self, index: usize, place: usize, result: &Result<Reply, Failure>) {
+    fn recipient_answered(
+        &mut self,
+        index: usize,
+        place: usize,
+        result: &Result<Delivered, Failure>,
+    ) {
         let verdict = decide(result, self.at_last_server(index));
-        let owes_success = result.is_ok() && self.owes_success(index, place);
+        let owes_success =
+            result.as_ref().is_ok_and(|it| self.owes_success(index, place, it.passed_on));
         let connection = &mut self.connections[index];
         let host = connection.host();
         let Some(running) = &mut connection.running else {
@@ -264,9 +251,9 @@ impl Shard {
             unreachable!("the machine reports only recipients that it was given")
         };
         match result {
-            Ok(reply) => tracing::debug!(
+            Ok(delivered) => tracing::debug!(
                 message = %running.job.message, recipient, next_hop = %connection.next_hop,
-                "delivered: {reply}"
+                "delivered: {}", delivered.reply
             ),
             Err(failure) => tracing::info!(
                 message = %running.job.message, recipient, next_hop = %connection.next_hop,
@@ -275,8 +262,8 @@ impl Shard {
         }
         let (failure, success) = match result {
             Err(failure) => (Some((failure.clone(), failure.reply().and(host))), None),
-            Ok(reply) if owes_success => {
-                let fate = Fate::Relayed(reply.clone());
+            Ok(delivered) if owes_success => {
+                let fate = Fate::Relayed(delivered.reply.clone());
                 (None, Some(News { recipient, fate, remote_mta: host }))
             }
             Ok(_) => (None, None),
@@ -293,14 +280,14 @@ impl Shard {
     }
 
     /// Whether the sender is to hear that the recipient at `place` of the running transaction was
-    /// taken.
-    fn owes_success(&self, index: usize, place: usize) -> bool {
+    /// taken by a server that cares for `passed_on`.
+    fn owes_success(&self, index: usize, place: usize, passed_on: PassedOn) -> bool {
         let running = self.connections[index].running.as_ref().filter(|running| running.asks);
         running.is_some_and(|running| {
             let message = self.queue.message(running.job.message);
-            message.zip(running.asked.get(place)).is_some_and(|(message, &recipient)| {
-                owes_success(message, recipient, DSN_PASSED_ON)
-            })
+            message
+                .zip(running.asked.get(place))
+                .is_some_and(|(message, &recipient)| owes_success(message, recipient, passed_on))
         })
     }
 
@@ -353,29 +340,6 @@ impl Shard {
         self.idle.forget(&next_hop, index);
     }
 
-    // Content.
-
-    fn begin_content(&mut self, index: usize) {
-        let connection = &self.connections[index];
-        let message = connection.running.as_ref().and_then(|it| self.queue.message(it.job.message));
-        let Some(content) = message.map(|message| message.content.clone()) else {
-            self.drop_connection(index);
-            return;
-        };
-        if let Some(talk) = self.talk(index) {
-            talk.content = Some(Sending {
-                extents: content.extents,
-                next: 0,
-                sent_bytes: 0,
-                skip_bytes: 0,
-                stuffer: DotStuffer::new(content.dot_lines),
-                dot_lines: content.dot_lines,
-                fetched: None,
-                fetching: false,
-            });
-        }
-    }
-
     /// Sends what may go out next, if nothing is on its way.
     fn push_talk(&mut self, index: usize) {
         let Some(connection) = self.connections.get_mut(index) else { return };
@@ -383,138 +347,16 @@ impl Shard {
         if talk.sending {
             return;
         }
-        if talk.content.is_some() {
-            self.push_content(index);
-            return;
-        }
         let mut commands = mem::take(&mut talk.spare);
         if talk.machine.transmit(&mut commands) {
             talk.sending = true;
             self.ring.send(&talk.socket, commands);
-        } else {
-            talk.spare = commands;
-        }
-    }
-
-    fn push_content(&mut self, index: usize) {
-        let connection = &mut self.connections[index];
-        let serial = connection.serial;
-        let Stage::Talking(talk) = &mut connection.stage else { return };
-        let Some(content) = &mut talk.content else { return };
-        if content.fetching {
             return;
         }
-        let mut parts = Vec::new();
-        let mut bytes_count = 0;
-        while let Some(&extent) = content.extents.get(content.next)
-            && bytes_count < CONTENT_SEND_BYTES_MAX
-            && parts.len() < SEND_PARTS_MAX - 1
-        {
-            if content.skips(&extent) {
-                continue;
-            }
-            let found = content.fetched.take().or_else(|| self.spool.cached(&extent));
-            let Some(bytes) = found else { break };
-            bytes_count += bytes.len();
-            parts.push(content.part(bytes));
+        talk.spare = commands;
+        if talk.content.is_some() {
+            self.push_content(index);
         }
-        let over = content.next == content.extents.len();
-        if over {
-            parts.push(SendPart::Static(content.stuffer.end_of_data()));
-        }
-        if !parts.is_empty() {
-            talk.sending = true;
-            self.ring.send_parts(&talk.socket, parts);
-            if over {
-                talk.content = None;
-                talk.machine.content_sent(self.now);
-            }
-            return;
-        }
-        content.fetching = true;
-        let extent = content.extents[content.next];
-        let reader = Reader::Job { index, serial };
-        if self.fetch(&extent, reader) == Fetch::Gone && !self.follow_move(index) {
-            self.content_fetched(index, serial, Err("the spool does not hold it any more".into()));
-        }
-    }
-
-    /// Goes on from where a message lies that was moved within the spool while it is sent. Returns
-    /// whether it was.
-    fn follow_move(&mut self, index: usize) -> bool {
-        let connection = &mut self.connections[index];
-        let message = connection.running.as_ref().and_then(|it| self.queue.message(it.job.message));
-        let Some(extents) = message.map(|message| &message.content.extents) else { return false };
-        let Stage::Talking(talk) = &mut connection.stage else { return false };
-        let Some(content) = talk.content.as_mut().filter(|it| it.extents != *extents) else {
-            return false;
-        };
-        content.extents = extents.clone();
-        content.next = 0;
-        content.skip_bytes = content.sent_bytes;
-        content.fetching = false;
-        self.push_content(index);
-        true
-    }
-
-    /// Goes on with the content that was read from the disk.
-    pub(super) fn content_fetched(
-        &mut self,
-        index: usize,
-        serial: u64,
-        result: Result<SharedBytes, String>,
-    ) {
-        let Some(connection) = self.connections.get_mut(index).filter(|it| it.serial == serial)
-        else {
-            return;
-        };
-        let Stage::Talking(talk) = &mut connection.stage else { return };
-        let Some(content) = &mut talk.content else { return };
-        content.fetching = false;
-        match result {
-            Ok(bytes) => content.fetched = Some(bytes),
-            Err(error) => {
-                let message = connection.running.as_ref().map(|running| running.job.message);
-                tracing::error!(
-                    ?message,
-                    "content cannot be read from the spool: {error}; the message stays in the \
-                     queue. Look at the disk: dmesg, ringpost spool verify"
-                );
-                // The peer must not take what was sent so far for a message, so the connection
-                // just ends.
-                talk.machine.handle_io_error("the content cannot be read from the spool");
-            }
-        }
-        self.settle_talk(index);
-    }
-}
-
-impl Sending {
-    /// Whether all of `extent`, the next, was sent already; then it is passed over.
-    fn skips(&mut self, extent: &Extent) -> bool {
-        let length_bytes = u64::from(extent.length);
-        let skips = self.skip_bytes >= length_bytes;
-        if skips {
-            self.skip_bytes -= length_bytes;
-            self.next += 1;
-        }
-        skips
-    }
-
-    /// What sends `bytes`, the next extent: themselves, or a copy with doubled dots.
-    fn part(&mut self, bytes: SharedBytes) -> SendPart {
-        let skip = usize::try_from(mem::take(&mut self.skip_bytes)).unwrap_or(0);
-        let bytes = bytes.slice(skip, bytes.len() - skip);
-        self.next += 1;
-        self.sent_bytes += bytes.len() as u64;
-        if self.dot_lines {
-            let mut stuffed = Vec::with_capacity(bytes.len() + bytes.len() / 64);
-            self.stuffer.append(&bytes, &mut stuffed);
-            return SendPart::Owned(stuffed);
-        }
-        // Told of the run so that it knows whether the content ends in CRLF.
-        let _ = self.stuffer.pieces(&bytes);
-        SendPart::Shared(bytes)
     }
 }
 

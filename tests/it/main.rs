@@ -28,6 +28,7 @@ mod full_disk;
 mod lifecycle;
 mod next_hops;
 mod notices;
+mod passed_on;
 mod passwords;
 mod peers;
 mod secure_clients;

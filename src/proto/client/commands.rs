@@ -1,19 +1,22 @@
 //! The commands of one transaction, written out before the first is sent.
 //!
 //! # Guarantees
-//! No address can end its command, its line or its path: what could is never written
-//! ([`is_sendable`]).
+//! No address and no value can end its command or its line: what could is never written, see
+//! [`spelling`](super::spelling). No parameter is written that the peer does not offer.
 //!
 //! # Bounds
 //! The commands of [`TRANSACTION_RECIPIENTS_MAX`](crate::limits::TRANSACTION_RECIPIENTS_MAX)
-//! recipients with paths of [`PATH_BYTES_MAX`].
+//! recipients with paths of [`PATH_BYTES_MAX`](crate::limits::PATH_BYTES_MAX) and the parameters
+//! that came with them.
 
 use std::io::Write as _;
 
-use crate::limits::PATH_BYTES_MAX;
+use crate::message::{BodyType, DeliverByMode, Notify, ReturnedContent, Wishes};
+use crate::proto::ext::Extension;
 
-use super::TransactionRequest;
-use super::extensions::{PeerExtensions, SizeExtension};
+use super::extensions::PeerExtensions;
+use super::request::{Addressee, PassedOn, TransactionRequest};
+use super::spelling::{original_recipient, word};
 
 /// Command lines in the order of sending, each ended by CRLF.
 #[derive(Debug, Default)]
@@ -37,24 +40,110 @@ impl Commands {
         self.push(&[b"RSET"]);
     }
 
-    /// RFC 5321 §4.1.1.2, with `SIZE=` (RFC 1870 §6) and `BODY=` (RFC 6152 §2) where offered.
-    pub(super) fn push_mail(&mut self, request: &TransactionRequest<'_>, peer: &PeerExtensions) {
-        self.bytes.extend_from_slice(b"MAIL FROM:<");
-        self.bytes.extend_from_slice(request.sender);
-        self.bytes.push(b'>');
-        if peer.size != SizeExtension::NotOffered {
-            // Writing to memory does not fail.
+    /// RFC 5321 §4.1.1.2, with the parameters of what is offered and asked for. `sender` is the
+    /// reverse-path as it is spelled. `HOLDFOR=` and `HOLDUNTIL=` are obeyed here and never passed
+    /// on (RFC 4865 §5), and `AUTH=` was not kept (RFC 4954 §5).
+    pub(super) fn push_mail(
+        &mut self,
+        sender: &[u8],
+        request: &TransactionRequest<'_>,
+        peer: &PeerExtensions,
+    ) {
+        self.add(&[b"MAIL FROM:<", sender, b">"]);
+        if peer.has(Extension::Size) {
+            // RFC 1870 §6. Writing to memory does not fail.
             let _ = write!(self.bytes, " SIZE={}", request.size_bytes);
         }
-        if request.eight_bit && peer.eight_bit_mime {
-            self.bytes.extend_from_slice(b" BODY=8BITMIME");
+        match request.body_type {
+            // RFC 6152 §2.
+            BodyType::EightBit if peer.has(Extension::EightBitMime) => {
+                self.add(&[b" BODY=8BITMIME"]);
+            }
+            // RFC 3030 §3.
+            BodyType::Binary if peer.takes_binary() => self.add(&[b" BODY=BINARYMIME"]),
+            BodyType::SevenBit | BodyType::EightBit | BodyType::Binary => {}
+        }
+        if request.uses_utf8(peer) {
+            self.add(&[b" SMTPUTF8"]); // RFC 6531 §3.4
+        }
+        if let Some(wishes) = request.wishes {
+            self.add_wishes(wishes, request, peer);
         }
         self.push(&[]);
     }
 
-    /// RFC 5321 §4.1.1.3.
-    pub(super) fn push_rcpt(&mut self, recipient: &[u8]) {
-        self.push(&[b"RCPT TO:<", recipient, b">"]);
+    fn add_wishes(
+        &mut self,
+        wishes: &Wishes,
+        request: &TransactionRequest<'_>,
+        peer: &PeerExtensions,
+    ) {
+        if peer.has(Extension::Dsn) {
+            // RFC 3461 §5.2.1.
+            match wishes.returned_content {
+                Some(ReturnedContent::Full) => self.add(&[b" RET=FULL"]),
+                Some(ReturnedContent::Headers) => self.add(&[b" RET=HDRS"]),
+                None => {}
+            }
+            if let Some(id) = wishes.envelope_id.as_deref().and_then(word) {
+                self.add(&[b" ENVID=", id]);
+            }
+        }
+        if let Some(by) = &wishes.deliver_by
+            && peer.has(Extension::DeliverBy)
+        {
+            // RFC 2852 §4, §4.1.4.
+            let mode = match by.mode {
+                DeliverByMode::Return => "R",
+                DeliverByMode::Notify => "N",
+            };
+            let trace = if by.trace { "T" } else { "" };
+            let _ = write!(self.bytes, " BY={};{mode}{trace}", request.by_s(by));
+        }
+        if let Some(priority) = wishes.priority
+            && peer.has(Extension::MtPriority)
+        {
+            // RFC 6710 §5.
+            let _ = write!(self.bytes, " MT-PRIORITY={priority}");
+        }
+    }
+
+    /// RFC 5321 §4.1.1.3, with `NOTIFY=` and `ORCPT=` (RFC 3461 §5.2.1) where offered. No ORCPT is
+    /// added to a recipient that came without: the address is the same that came here, and the
+    /// peer knows it.
+    pub(super) fn push_rcpt(
+        &mut self,
+        path: &[u8],
+        addressee: &Addressee<'_>,
+        request: &TransactionRequest<'_>,
+        passed_on: PassedOn,
+        utf8: bool,
+    ) {
+        self.add(&[b"RCPT TO:<", path, b">"]);
+        if passed_on.notices {
+            if let Some(notify) = request.notify(addressee, passed_on) {
+                self.add_notify(notify);
+            }
+            let original = addressee.notices.and_then(|it| it.original_recipient.as_deref());
+            if let Some(original) = original.and_then(|it| original_recipient(it, utf8)) {
+                self.add(&[b" ORCPT=", &original]);
+            }
+        }
+        self.push(&[]);
+    }
+
+    /// RFC 3461 §4.1.
+    fn add_notify(&mut self, notify: Notify) {
+        let conditions = [
+            (notify.success, &b"SUCCESS"[..]),
+            (notify.failure, b"FAILURE"),
+            (notify.delay, b"DELAY"),
+        ];
+        let mut named = conditions.into_iter().filter(|(is_named, _)| *is_named).map(|(_, it)| it);
+        self.add(&[b" NOTIFY=", named.next().unwrap_or(b"NEVER")]);
+        for condition in named {
+            self.add(&[b",", condition]);
+        }
     }
 
     /// RFC 5321 §4.1.1.4.
@@ -62,11 +151,17 @@ impl Commands {
         self.push(&[b"DATA"]);
     }
 
-    fn push(&mut self, parts: &[&[u8]]) {
+    /// Adds to the line that is being written.
+    fn add(&mut self, parts: &[&[u8]]) {
         for part in parts {
             self.bytes.extend_from_slice(part);
         }
-        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// Adds to the line and ends it.
+    fn push(&mut self, parts: &[&[u8]]) {
+        self.add(parts);
+        self.add(&[b"\r\n"]);
         self.ends.push(self.bytes.len());
     }
 
@@ -83,65 +178,5 @@ impl Commands {
     pub(super) fn send_all(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.bytes);
         self.sent = self.ends.len();
-    }
-}
-
-/// Whether `address` can stand between angle brackets without ending them: no control character
-/// and nothing beyond ASCII at all, and outside a quoted string no space, no bracket and no
-/// backslash (RFC 5321 §4.1.2). Whether such a mailbox can exist is the peer's business.
-pub(super) fn is_sendable(address: &[u8]) -> bool {
-    if address.len() + 2 > PATH_BYTES_MAX {
-        return false;
-    }
-    let mut quoted = false;
-    let mut escaped = false;
-    for &byte in address {
-        match byte {
-            0..=0x1f | 0x7f.. => return false,
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b' ' | b'<' | b'>' | b'\\' if !quoted => return false,
-            _ => {}
-        }
-    }
-    !quoted
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_cannot_break_out_of_its_path() {
-        let good: [&[u8]; 5] = [
-            b"",
-            b"a@b.example",
-            b"a+b=c@[127.0.0.1]",
-            b"\"a b>c\"@d.example",
-            b"\"a\\\" >\"@d.example",
-        ];
-        for address in good {
-            assert!(is_sendable(address), "{}", address.escape_ascii());
-        }
-        let bad: [&[u8]; 12] = [
-            b"a\\\"b>c\"@d",
-            b"a@b>\r\nRCPT TO:<c@d",
-            b"a\n@b",
-            b"a\0@b",
-            b"a@b\x7f",
-            b"a\xc3\xa9@b",
-            b"a@b> SIZE=0 <",
-            b"a b@c",
-            b"<a@b",
-            b"\"a@b",
-            b"\"a\\\\\"@b> X=\"",
-            b"\"\r\n\"@b",
-        ];
-        for address in bad {
-            assert!(!is_sendable(address), "{}", address.escape_ascii());
-        }
-        assert!(is_sendable(&[b'a'; PATH_BYTES_MAX - 2]));
-        assert!(!is_sendable(&[b'a'; PATH_BYTES_MAX - 1]));
     }
 }

@@ -8,6 +8,19 @@
 //! data, see [`transmit`](super::transmit). The answer to the end of data is the result of every
 //! recipient that was accepted. [`ClientEvent::TransactionEnd`], and `Ready` again.
 //!
+//! Content of any bytes goes in one chunk behind a BDAT, as soon as the last RCPT is answered
+//! (RFC 3030). Other content goes behind DATA even where CHUNKING is offered: every server has seen
+//! DATA, its 354 shows that both sides are in step before the content goes out, and faults in the
+//! younger BDAT have cost others mail. What BDAT saves is one wait, and the dots of the few messages
+//! that have some.
+//!
+//! What the client of a message asked for is passed on to a peer that offers it: RET, ENVID,
+//! NOTIFY and ORCPT (RFC 3461 §5.2.1), SMTPUTF8 (RFC 6531 §3.4), BY with the time that is left
+//! (RFC 2852 §4.1.4), MT-PRIORITY (RFC 6710 §5). What must not go to a peer without is an obstacle
+//! that fails the message; [`PassedOn`] tells what else was not passed on, so that this server does
+//! it. One choice of RFC 3461 §5.2.2 is left alone: recipients with `NOTIFY=NEVER` share the
+//! transaction and the sender of the others.
+//!
 //! What may run ahead of what: a group is MAIL, RCPT, … , DATA, with an RSET in front if the last
 //! transaction left something open. DATA is always the last of its group (RFC 2920 §3.1), and
 //! nothing follows before all its answers are in. Content never runs ahead of the 354. So an answer
@@ -40,7 +53,10 @@
 mod commands;
 mod extensions;
 mod failure;
+mod obstacles;
 mod replies;
+mod request;
+mod spelling;
 mod states;
 
 #[cfg(test)]
@@ -51,13 +67,18 @@ use std::rc::Rc;
 
 use crate::clock::Now;
 use crate::limits::TRANSACTION_RECIPIENTS_MAX;
+use crate::message::BodyType;
 use crate::proto::enhanced::EnhancedCode;
-use crate::proto::reply_parse::{Parsed, Reply, ReplyParser};
+use crate::proto::ext::Extension;
+use crate::proto::reply_parse::{Parsed, ReplyParser};
+use crate::proto::transmit::Framing;
 
-use commands::{Commands, is_sendable};
+use commands::Commands;
+use spelling::{Unsendable, spell};
 
 pub use extensions::{PeerExtensions, SizeExtension};
 pub use failure::{Cause, Failure, Scope, Severity};
+pub use request::{Addressee, Delivered, PassedOn, TransactionRequest};
 pub use states::{ClientState, ClientTimeouts};
 
 /// What all sessions of a source have in common.
@@ -93,33 +114,21 @@ pub enum EightBitToSevenBitPeer {
     SendAsIs,
 }
 
-/// A message for some recipients.
-#[derive(Clone, Copy, Debug)]
-pub struct TransactionRequest<'a> {
-    /// Reverse-path without angle brackets; empty for the null sender.
-    pub sender: &'a [u8],
-    /// Forward-paths without angle brackets, at most [`TRANSACTION_RECIPIENTS_MAX`].
-    pub recipients: &'a [&'a [u8]],
-    /// Size of the content in bytes, dots not doubled (RFC 1870 §3 counts so).
-    pub size_bytes: u64,
-    /// Whether the content was declared `BODY=8BITMIME`.
-    pub eight_bit: bool,
-}
-
 /// What a session tells its caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientEvent {
     /// A transaction may begin: after the greeting, and after each transaction that left the
     /// session usable.
     Ready,
-    /// Send the content and the end of data, then call [`ClientSession::content_sent`].
-    SendContent,
-    /// What became of one recipient. `Ok` is the peer's answer to the end of data.
+    /// Send what [`ClientSession::transmit`] has, then the content in this form, then call
+    /// [`ClientSession::content_sent`].
+    SendContent(Framing),
+    /// What became of one recipient.
     Recipient {
         /// Its place in [`TransactionRequest::recipients`].
         index: usize,
         /// The peer took responsibility for the message, or not.
-        result: Result<Reply, Failure>,
+        result: Result<Delivered, Failure>,
     },
     /// Every recipient of the transaction was reported.
     TransactionEnd,
@@ -158,6 +167,10 @@ struct Transaction {
     replies: usize,
     /// Whether the peer answered anything since it began.
     answered: bool,
+    /// What the peer cares for if it takes the message.
+    passed_on: PassedOn,
+    /// Length of the content if BDAT announces it instead of DATA.
+    chunk_bytes: Option<u64>,
     commands: Commands,
 }
 
@@ -283,7 +296,7 @@ impl ClientSession {
         }
         let first = if self.needs_reset { ClientState::Reset } else { ClientState::Mail };
         self.enter(now, first);
-        if self.extensions.pipelining {
+        if self.extensions.has(Extension::Pipelining) {
             self.transaction.commands.send_all(&mut self.out);
         } else {
             self.transaction.commands.send_one(&mut self.out);
@@ -368,54 +381,52 @@ impl ClientSession {
         self.transactions_begun
     }
 
-    /// Why the peer will not get this message at all, before it is even asked.
-    fn find_obstacle(&self, request: &TransactionRequest<'_>) -> Option<Failure> {
-        let message =
-            |status, text: &str| Some(Failure::local(Scope::Message, Severity::Hard, status, text));
-        if !is_sendable(request.sender) {
-            // X.1.7, bad sender's mailbox address syntax (RFC 3463 §3.2).
-            let status = EnhancedCode::SENDER_SYNTAX_5_1_7;
-            return message(status, "the sender's address cannot be sent over SMTP");
-        }
-        if let SizeExtension::Maximum { bytes } = self.extensions.size
-            && request.size_bytes > bytes
-        {
-            // RFC 1870 §6.1 lets a client give up by itself. X.3.4, message too big for system.
-            let size = request.size_bytes;
-            let text = format!("the message has {size} bytes, and the peer takes at most {bytes}");
-            return message(EnhancedCode::TOO_BIG_5_3_4, &text);
-        }
-        let bounces = match self.settings.eight_bit_to_seven_bit_peer {
-            EightBitToSevenBitPeer::Bounce => true,
-            EightBitToSevenBitPeer::SendAsIs => false,
-        };
-        if request.eight_bit && !self.extensions.eight_bit_mime && bounces {
-            // RFC 6152 §3. X.6.3, conversion required but not supported (RFC 3463 §3.7).
-            let status = EnhancedCode::CONVERSION_5_6_3;
-            return message(status, "the message has 8-bit content, which the peer does not take");
-        }
-        None
-    }
-
     /// Writes the commands of the transaction, without recipients whose address cannot be sent;
-    /// those are reported.
+    /// those are reported. DATA ends the group, and BDAT is no part of it: content goes out only
+    /// when somebody is there to get it.
     fn write_commands(&mut self, request: &TransactionRequest<'_>) {
+        let utf8 = request.uses_utf8(&self.extensions);
+        let passed_on = request.passed_on(&self.extensions);
+        self.transaction.passed_on = passed_on;
+        self.transaction.chunk_bytes =
+            (request.body_type == BodyType::Binary).then_some(request.size_bytes);
         if self.needs_reset {
             self.transaction.commands.push_reset();
         }
-        self.transaction.commands.push_mail(request, &self.extensions);
-        for (index, recipient) in request.recipients.iter().enumerate() {
-            if is_sendable(recipient) && !recipient.is_empty() {
-                self.transaction.commands.push_rcpt(recipient);
-                self.transaction.addressed.push(index);
-            } else {
-                // X.1.3, bad destination mailbox address syntax (RFC 3463 §3.2).
-                let status = EnhancedCode::RECIPIENT_SYNTAX_5_1_3;
-                let text = "the address cannot be sent over SMTP";
-                let failure = Failure::local(Scope::Recipient, Severity::Hard, status, text);
-                self.report(index, Err(failure));
+        let Ok(sender) = spell(request.sender, utf8) else {
+            unreachable!("a sender that cannot be sent is an obstacle")
+        };
+        self.transaction.commands.push_mail(&sender, request, &self.extensions);
+        for (index, addressee) in request.recipients.iter().enumerate() {
+            match spell(addressee.address, utf8) {
+                Ok(path) if !path.is_empty() => {
+                    let commands = &mut self.transaction.commands;
+                    commands.push_rcpt(&path, addressee, request, passed_on, utf8);
+                    self.transaction.addressed.push(index);
+                }
+                result => {
+                    let failure = unsendable(result.err().unwrap_or(Unsendable::Syntax));
+                    self.report(index, Err(failure));
+                }
             }
         }
-        self.transaction.commands.push_data();
+        if self.transaction.chunk_bytes.is_none() {
+            self.transaction.commands.push_data();
+        }
     }
+}
+
+/// Why a recipient gets no RCPT.
+fn unsendable(why: Unsendable) -> Failure {
+    let (status, text) = match why {
+        // X.1.3, bad destination mailbox address syntax (RFC 3463 §3.2).
+        Unsendable::Syntax => {
+            (EnhancedCode::RECIPIENT_SYNTAX_5_1_3, "the address cannot be sent over SMTP")
+        }
+        Unsendable::BeyondAscii => (
+            EnhancedCode::NON_ASCII_5_6_7,
+            "the address is not ASCII, and the peer takes no other (SMTPUTF8)",
+        ),
+    };
+    Failure::local(Scope::Recipient, Severity::Hard, status, text)
 }

@@ -2,9 +2,12 @@
 
 use crate::clock::Now;
 use crate::proto::enhanced::EnhancedCode;
+use crate::proto::ext::Extension;
 use crate::proto::reply_parse::{Reply, ReplyClass};
+use crate::proto::transmit::Framing;
 
 use super::extensions::PeerExtensions;
+use super::request::{Delivered, PassedOn};
 use super::{ClientEvent, ClientSession, ClientState, Failure, Progress, Scope, Severity};
 
 /// The server shuts down its side of the session, in reply to any command (RFC 5321 §4.2.3).
@@ -124,7 +127,7 @@ impl ClientSession {
             ReplyClass::Transient | ReplyClass::Permanent => {
                 self.transaction.answered = true;
                 self.report_rest(&Failure::refused(Scope::Message, self.state, reply));
-                if self.extensions.pipelining {
+                if self.extensions.has(Extension::Pipelining) {
                     // The rest of the group is on its way; its answers have to be heard.
                     self.end_transaction();
                     self.enter(now, ClientState::Rcpt);
@@ -156,7 +159,9 @@ impl ClientSession {
         if self.transaction.replies < self.transaction.addressed.len() {
             self.enter(now, ClientState::Rcpt);
             self.send_next();
-        } else if self.transaction.accepted > 0 || self.extensions.pipelining {
+        } else if let Some(bytes) = self.transaction.chunk_bytes {
+            self.begin_chunk(now, bytes);
+        } else if self.transaction.accepted > 0 || self.extensions.has(Extension::Pipelining) {
             self.enter(now, ClientState::Data);
             self.send_next();
         } else {
@@ -165,6 +170,17 @@ impl ClientSession {
         if self.transaction.unreported == 0 {
             self.end_transaction();
         }
+    }
+
+    /// RFC 3030 §2: the content follows its BDAT without an answer in between.
+    fn begin_chunk(&mut self, now: Now, bytes: u64) {
+        if self.transaction.accepted == 0 {
+            self.finish_transaction(now);
+            return;
+        }
+        self.out.extend_from_slice(format!("BDAT {bytes} LAST\r\n").as_bytes());
+        self.enter(now, ClientState::Content);
+        self.events.push_back(ClientEvent::SendContent(Framing::Chunk));
     }
 
     /// RFC 5321 §4.5.3.1.10: a server that takes no more recipients in this transaction says 452,
@@ -190,7 +206,7 @@ impl ClientSession {
             ReplyClass::Completed => self.contradict(reply),
             ReplyClass::Intermediate if self.transaction.accepted > 0 => {
                 self.enter(now, ClientState::Content);
-                self.events.push_back(ClientEvent::SendContent);
+                self.events.push_back(ClientEvent::SendContent(Framing::Lines));
             }
             ReplyClass::Intermediate => {
                 // RFC 2920 §3.1: nobody is there to get the content, so it is a lone dot.
@@ -218,9 +234,11 @@ impl ClientSession {
     fn handle_end_of_data_reply(&mut self, now: Now, reply: &Reply) {
         match reply.class() {
             ReplyClass::Completed => {
+                let passed_on = self.transaction.passed_on;
                 for index in 0..self.transaction.recipients.len() {
                     if self.transaction.recipients[index] != Progress::Reported {
-                        self.report(index, Ok(reply.clone()));
+                        let delivered = Delivered { reply: reply.clone(), passed_on };
+                        self.report(index, Ok(delivered));
                     }
                 }
             }
@@ -229,8 +247,10 @@ impl ClientSession {
                 self.report_rest(&Failure::refused(Scope::Message, self.state, reply));
             }
         }
-        // The end of data clears the peer's buffers, taken or not (RFC 5321 §4.1.1.4).
-        self.needs_reset = false;
+        // The end of data clears the peer's buffers, taken or not (RFC 5321 §4.1.1.4). After a
+        // BDAT that was refused nobody knows (RFC 3030 §2).
+        let is_chunk = self.transaction.chunk_bytes.is_some();
+        self.needs_reset = is_chunk && reply.class() != ReplyClass::Completed;
         self.finish_transaction(now);
     }
 
@@ -255,7 +275,7 @@ impl ClientSession {
 
     /// Without PIPELINING the next command goes out when the last was answered.
     fn send_next(&mut self) {
-        if !self.extensions.pipelining {
+        if !self.extensions.has(Extension::Pipelining) {
             self.transaction.commands.send_one(&mut self.out);
         }
     }
@@ -272,11 +292,13 @@ impl ClientSession {
         transaction.addressed.clear();
         transaction.replies = 0;
         transaction.answered = false;
+        transaction.passed_on = PassedOn::default();
+        transaction.chunk_bytes = None;
         transaction.commands.clear();
     }
 
     /// The one place where a recipient's result leaves the machine.
-    pub(super) fn report(&mut self, index: usize, result: Result<Reply, Failure>) {
+    pub(super) fn report(&mut self, index: usize, result: Result<Delivered, Failure>) {
         let progress = &mut self.transaction.recipients[index];
         assert!(*progress != Progress::Reported, "a recipient is reported once");
         if *progress == Progress::Accepted {

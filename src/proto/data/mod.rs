@@ -323,6 +323,11 @@ impl DataDecoder {
         self.header.hop_count()
     }
 
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.aside.capacity()
+    }
+
     /// An insertion that is due; else forgets the last one.
     fn begin_call(&mut self) -> Option<Piece> {
         if mem::take(&mut self.insertion_is_due) {

@@ -89,10 +89,11 @@ fn decoded(rules: &DataRules<'_>, pieces: &[&[u8]]) -> Outcome {
     }
     if rules.framing != Framing::Dots {
         loop {
-            match decoder.finish(rules) {
-                Piece::End => break,
-                piece => note(&decoder, piece, b""),
+            let piece = decoder.finish(rules);
+            if piece == Piece::End {
+                break;
             }
+            note(&decoder, piece, b"");
         }
         outcome.rest = Some(Vec::new());
     }

@@ -35,6 +35,7 @@ pub(super) struct Authentication {
     check: Option<PasswordCheck>,
     /// What the delayed answer says.
     failure: AuthFault,
+    answer_due: Now,
 }
 
 impl ServerSession {
@@ -110,6 +111,7 @@ impl ServerSession {
                     exchange: Exchange::begin(mechanism),
                     check: None,
                     failure: AuthFault::Cancelled,
+                    answer_due: conditions.now,
                 }));
                 self.respond(conditions, initial.as_ref().map(|message| &message[..]))
             }
@@ -150,8 +152,7 @@ impl ServerSession {
 
     /// When the answer to a failed authentication is due.
     pub(super) fn auth_answer_due(&self) -> Now {
-        let doublings = self.auth_failures.saturating_sub(1).min(AUTH_FAILURES_MAX);
-        self.active + Duration::from_millis(AUTH_DELAY_MS << doublings)
+        self.authentication.as_ref().map_or(self.active, |it| it.answer_due)
     }
 
     /// Answers an authentication that failed.
@@ -183,7 +184,7 @@ impl ServerSession {
     }
 
     /// Whether nothing may be done before STARTTLS (RFC 3207 §4).
-    fn tls_is_missing(&self) -> bool {
+    pub(super) fn tls_is_missing(&self) -> bool {
         self.policy.tls == TlsOffer::StartTls { required: true } && self.tls.is_none()
     }
 
@@ -280,9 +281,13 @@ impl ServerSession {
             }
             SaslStep::Failed(failure) => {
                 self.count_failure(conditions.now);
+                let doublings = self.auth_failures.min(AUTH_FAILURES_MAX);
                 self.auth_failures += 1;
                 self.phase = Phase::AuthDelay;
-                self.authentication.as_mut()?.failure = AuthFault::Sasl(failure);
+                let authentication = self.authentication.as_mut()?;
+                authentication.failure = AuthFault::Sasl(failure);
+                authentication.answer_due =
+                    conditions.now + Duration::from_millis(AUTH_DELAY_MS << doublings);
                 None
             }
         }
@@ -308,12 +313,6 @@ impl ServerSession {
         let policy = &self.policy;
         let (scope, limits) = (policy.throttle_scope, &policy.throttle_limits);
         policy.throttles.auth_failed(now, scope, limits, self.peer.address);
-    }
-}
-
-impl From<AuthFault> for Fault {
-    fn from(fault: AuthFault) -> Self {
-        Self::Auth(fault)
     }
 }
 

@@ -1,4 +1,4 @@
-//! DATA and BDAT, the content behind them, its end, and the `Received:` field that is put before it.
+//! DATA and BDAT, the content behind them, its end, and the `Received:` field that goes before it.
 //!
 //! # Chunks
 //! The bytes of a chunk follow its command whatever the reply, so a chunk that is refused is
@@ -62,6 +62,11 @@ pub(super) enum Chunks {
 }
 
 impl Intake {
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of::<Self>() + self.decoder.heap_bytes()
+    }
+
     fn rules<'a>(&self, policy: &'a ServerPolicy, conditions: &Conditions) -> DataRules<'a> {
         let hostname = &*policy.hostname;
         let stamp = self.id.filter(|_| policy.header.add_missing);
@@ -257,10 +262,7 @@ impl ServerSession {
         let rules = intake.rules(&self.policy, conditions);
         if rules.framing == Framing::Dots && !intake.swallows {
             let decoded = intake.decoder.decode(&rules, input);
-            let event = match decoded.piece {
-                Piece::NeedInput => Some(Event::NeedInput),
-                piece => self.take_piece(piece),
-            };
+            let event = self.take_piece(decoded.piece);
             return (decoded.consumed, event);
         }
         let length = usize::try_from(intake.chunk_bytes).unwrap_or(usize::MAX).min(input.len());
@@ -274,21 +276,19 @@ impl ServerSession {
             (decoded.consumed, decoded.piece)
         };
         intake.chunk_bytes -= consumed as u64;
-        let is_over = intake.chunk_bytes == 0;
-        let event = match piece {
-            Piece::NeedInput if !is_over => Some(Event::NeedInput),
-            Piece::NeedInput if intake.swallows => {
-                intake.swallows = false;
-                self.phase = Phase::Command;
-                None
-            }
+        let chunk_is_over = intake.chunk_bytes == 0 && piece == Piece::NeedInput;
+        let event = if !chunk_is_over {
+            self.take_piece(piece)
+        } else if intake.swallows {
+            intake.swallows = false;
+            self.phase = Phase::Command;
+            None
+        } else if intake.chunk_is_last {
             // The decoder finishes in the next round.
-            Piece::NeedInput if intake.chunk_is_last => None,
-            Piece::NeedInput => {
-                self.end_chunk();
-                None
-            }
-            piece => self.take_piece(piece),
+            None
+        } else {
+            self.end_chunk();
+            None
         };
         (consumed, event)
     }
@@ -296,7 +296,7 @@ impl ServerSession {
     /// What a piece of content is to the caller.
     fn take_piece(&mut self, piece: Piece) -> Option<Event> {
         match piece {
-            Piece::NeedInput => None,
+            Piece::NeedInput => Some(Event::NeedInput),
             Piece::Content(span) => self.body_is_open.then_some(Event::Content(span)),
             Piece::Inserted => self.body_is_open.then_some(Event::Inserted),
             Piece::Refused => {

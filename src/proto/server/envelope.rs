@@ -239,7 +239,12 @@ impl ServerSession {
         }
         // RFC 4954 §6.
         if matches!(policy.auth, AuthOffer::Required { .. }) && self.user().is_none() {
-            return Err(Fault::Sequence(SequenceFault::AuthMissing));
+            // Where AUTH comes only with TLS, that is the next step.
+            let next_step = match self.auth_keywords().next() {
+                Some(_) => SequenceFault::AuthMissing,
+                None => SequenceFault::TlsMissing,
+            };
+            return Err(Fault::Sequence(next_step));
         }
         if conditions.draining {
             return Err(Fault::Local(LocalFault::Draining));

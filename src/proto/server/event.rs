@@ -19,8 +19,9 @@ pub enum Event {
     /// Wait for input; all of this one was taken.
     NeedInput,
     /// Open a body in the spool and begin it with
-    /// [`write_received_header`](super::ServerSession::write_received_header): DATA or
-    /// the first BDAT was accepted. If that fails, call [`refuse_content`](super::ServerSession::refuse_content).
+    /// [`write_received_header`](super::ServerSession::write_received_header): DATA or the first
+    /// BDAT was accepted. If that fails, call
+    /// [`refuse_content`](super::ServerSession::refuse_content).
     MessageBegin,
     /// Append this range of the input to the body; added dots are already left out.
     Content(Span),
@@ -34,19 +35,20 @@ pub enum Event {
     /// Drop the open body: its message will not be accepted.
     MessageAbandoned,
     /// Transmit all, then begin the handshake of TLS, and call
-    /// [`handle_tls`](super::ServerSession::handle_tls) when it is done. The rest of the input was consumed
-    /// and dropped. What comes from now on belongs to TLS, and is not given to the session before.
+    /// [`handle_tls`](super::ServerSession::handle_tls) when it is done. The rest of the input was
+    /// consumed and dropped. What comes from now on belongs to TLS, and is not given to the session
+    /// before.
     StartTls,
-    /// Run what [`take_password_check`](super::ServerSession::take_password_check) has, elsewhere, and tell
-    /// [`handle_password`](super::ServerSession::handle_password) what it came to.
+    /// Run what [`take_password_check`](super::ServerSession::take_password_check) has, elsewhere,
+    /// and tell [`handle_password`](super::ServerSession::handle_password) what it came to.
     CheckPassword,
-    /// [`peer`](super::ServerSession::peer) is another one from now on. Where that one meets a limit, call
-    /// [`refuse_peer`](super::ServerSession::refuse_peer).
+    /// [`peer`](super::ServerSession::peer) is another one from now on. Where that one meets a
+    /// limit, call [`refuse_peer`](super::ServerSession::refuse_peer).
     PeerChanged,
     /// No input is looked at until the message that ended is answered, until a password is checked,
     /// until the answer to a failed authentication is due
-    /// ([`poll_timeout`](super::ServerSession::poll_timeout)), or, if too many replies wait, until they are
-    /// transmitted. [`is_blocked`](super::ServerSession::is_blocked) tells when to go on.
+    /// ([`poll_timeout`](super::ServerSession::poll_timeout)), or, if too many replies wait, until
+    /// they are transmitted. [`is_blocked`](super::ServerSession::is_blocked) tells when to go on.
     Blocked,
     /// No input is looked at any more, and all that there was is taken. Transmit what is left, and
     /// close when [`wants_close`](super::ServerSession::wants_close).

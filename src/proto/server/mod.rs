@@ -24,14 +24,22 @@
 //! the message, in order. So may the content of a second message be taken and even its end be
 //! seen; there the session stops ([`Event::Blocked`]) until the first message is answered.
 //!
+//! A password is checked while nothing that came behind it is looked at, and so is the answer to a
+//! failed authentication waited for. What came behind STARTTLS is dropped, not run ahead.
+//!
 //! # Guarantees
 //! - Replies are transmitted in the order of the commands, one for each.
 //! - Each [`Event::MessageBegin`] is followed by exactly one [`Event::MessageEnd`] or
 //!   [`Event::MessageAbandoned`], with [`Event::Content`] and [`Event::Inserted`] only between.
 //! - The `250` to a message is written by [`handle_stored`](ServerSession::handle_stored) alone.
-//! - How the input was cut, and when a commit returns, changes no reply and no event's content.
+//! - How the input was cut, and when a commit or a check returns, changes no reply and no event's
+//!   content; but what is dropped behind STARTTLS is what had come until then.
+//! - Whether a client may relay is decided by its address, its user and its certificate as they are
+//!   at that command: TLS and XCLIENT forget what was known before.
 //!
 //! # Never
+//! No password is hashed here, and none is kept when its exchange is over.
+//!
 //! It never waits for the peer to be slower: input before the greeting is taken like any other.
 //! Peers that may relay are known, all others are refused at RCPT, so that nothing is gained by
 //! telling the impatient from the polite.
@@ -41,11 +49,12 @@
 //! that is 421.
 //!
 //! # Bounds
-//! `COMMAND_LINE_BYTES_MAX` for a begun command, `REPLIES_BYTES_MAX` and one reply for what is not
-//! transmitted, `ENVELOPE_BYTES_MAX` for the envelope; content is never kept. Recipients, errors,
-//! messages and times are bounded by [`ServerLimits`]. An idle session owns its client's name and
-//! buffers of at most `REPLY_KEPT_BYTES`, `COMMAND_LINE_KEPT_BYTES` and about
-//! `ENVELOPE_KEPT_BYTES`.
+//! `COMMAND_LINE_BYTES_MAX` for a begun command, `AUTH_LINE_BYTES_MAX` for a begun response,
+//! `REPLIES_BYTES_MAX` and one reply for what is not transmitted, `ENVELOPE_BYTES_MAX` for the
+//! envelope; content is never kept. Recipients, errors, messages and times are bounded by
+//! [`ServerLimits`], failed authentications by `AUTH_FAILURES_MAX`. An idle session owns its
+//! client's name, its user's, what is known of TLS, and buffers of at most `REPLY_KEPT_BYTES`,
+//! `COMMAND_LINE_KEPT_BYTES` and about `ENVELOPE_KEPT_BYTES`.
 
 mod authentication;
 mod content;
@@ -175,8 +184,8 @@ impl ServerSession {
         session
     }
 
-    /// A session with a peer that just connected and meets a limit: its greeting is that of `fault`,
-    /// whose reply is 421, and it ends. With [`TlsOffer::Implicit`] it ends without a word.
+    /// A session with a peer that just connected and meets a limit: its greeting is that of
+    /// `fault`, whose reply is 421, and it ends; with [`TlsOffer::Implicit`] without a word.
     pub fn refused(
         policy: Rc<ServerPolicy>,
         peer: Peer,
@@ -330,6 +339,7 @@ impl ServerSession {
             + self.user.as_ref().map_or(0, |name| name.len())
             + self.tls.as_ref().map_or(0, |_| size_of::<TlsFacts>())
             + self.authentication.as_ref().map_or(0, |_| size_of::<Authentication>())
+            + self.intake.as_ref().map_or(0, |intake| intake.heap_bytes())
             + self.lines.heap_bytes()
             + self.replies.heap_bytes()
             + self.envelope.heap_bytes()
@@ -353,7 +363,7 @@ impl ServerSession {
                 event
             }
             Found::Refused(fault) => {
-                self.active = conditions.now;
+                self.note_activity(conditions);
                 self.refuse(Fault::Line(fault));
                 None
             }
@@ -362,7 +372,7 @@ impl ServerSession {
     }
 
     fn execute(&mut self, conditions: &Conditions, line: &[u8]) -> Option<Event> {
-        self.active = conditions.now;
+        self.note_activity(conditions);
         if self.phase == Phase::Denied {
             return self.execute_denied(line);
         }
@@ -400,6 +410,13 @@ impl ServerSession {
             self.refuse(fault);
         }
         None
+    }
+
+    /// The client did something; one that is refused gains no time by it.
+    fn note_activity(&mut self, conditions: &Conditions) {
+        if self.phase != Phase::Denied {
+            self.active = conditions.now;
+        }
     }
 
     /// Whether the client's mail is taken for every domain: because of its address, its user, or

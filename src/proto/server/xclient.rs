@@ -43,6 +43,9 @@ impl ServerSession {
         if !self.may_xclient() {
             return Err(Fault::Policy(PolicyFault::XclientDenied));
         }
+        if self.tls_is_missing() {
+            return Err(Fault::Sequence(SequenceFault::TlsMissing));
+        }
         if self.envelope_is_open() {
             return Err(Fault::Sequence(SequenceFault::WithinTransaction));
         }

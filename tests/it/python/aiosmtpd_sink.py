@@ -67,7 +67,7 @@ class KeepEverything:
         unfinished = stem.with_suffix(".unfinished")
         # aiosmtpd keeps the null sender's brackets.
         sender = "" if envelope.mail_from == "<>" else envelope.mail_from
-        unfinished.write_text("\n".join([sender, *envelope.rcpt_tos]))
+        unfinished.write_text("\n".join([sender, *envelope.rcpt_tos]), encoding="utf-8")
         os.rename(unfinished, stem.with_suffix(".envelope"))
         return "250 2.0.0 kept"
 
@@ -85,7 +85,12 @@ async def serve(arguments):
     handler = KeepEverything(arguments.directory, Answers(arguments.answer))
 
     def session():
-        return SMTP(handler, data_size_limit=CONTENT_BYTES_MAX, hostname="aiosmtpd.test")
+        return SMTP(
+            handler,
+            data_size_limit=CONTENT_BYTES_MAX,
+            enable_SMTPUTF8=True,
+            hostname="aiosmtpd.test",
+        )
 
     loop = asyncio.get_running_loop()
     server = await loop.create_server(session, arguments.address, arguments.port)

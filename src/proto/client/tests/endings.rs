@@ -1,7 +1,7 @@
 //! How sessions end: refused, lost, timed out, out of step, given up.
 
 use super::super::*;
-use super::{check, lock_step, pipelined};
+use super::{WALL, check, lock_step, pipelined};
 
 #[test]
 fn a_greeting_that_refuses_ends_with_quit() {
@@ -239,12 +239,13 @@ fn a_transaction_begun_on_an_outdated_ready_is_reported_before_the_end() {
     session.transmit(&mut Vec::new());
     session.handle_input(now, b"250 mx\r\n421 mx is going down\r\n");
     assert_eq!(session.poll_event(), Some(ClientEvent::Ready));
-    let recipients: [&[u8]; 1] = [b"b@y"];
     let request = TransactionRequest {
         sender: b"",
-        recipients: &recipients,
+        recipients: &[Addressee::plain(b"b@y")],
         size_bytes: 1,
-        eight_bit: false,
+        body_type: BodyType::SevenBit,
+        wishes: None,
+        wall: WALL,
     };
     session.begin(now, &request);
     let Some(ClientEvent::Recipient { index: 0, result: Err(failure) }) = session.poll_event()

@@ -7,11 +7,18 @@
 
 mod endings;
 mod random;
+mod round_trip;
 mod transactions;
+mod wishes;
 
 use std::time::Duration;
 
 use super::*;
+use crate::clock::WallTime;
+use crate::message::{DeliverBy, DeliverByMode, Notices, Notify, ReturnedContent, Wishes};
+
+/// The time at which every transaction begins.
+const WALL: WallTime = WallTime::from_unix_ms(1_700_000_000_000);
 
 /// How the peer's bytes are cut.
 #[derive(Clone, Copy, Debug)]
@@ -68,16 +75,22 @@ impl Player {
     fn act(&mut self, action: &str, line: &str) {
         match action {
             "begin" => {
-                let request = Case::parse(line);
-                let recipients: Vec<&[u8]> =
-                    request.recipients.iter().map(|r| r.as_bytes()).collect();
+                let case = Case::parse(line);
+                let recipients: Vec<Addressee<'_>> = case
+                    .recipients
+                    .iter()
+                    .zip([Some(&case.notices)].into_iter().chain(std::iter::repeat(None)))
+                    .map(|(address, notices)| Addressee { address: address.as_bytes(), notices })
+                    .collect();
                 self.session.begin(
                     self.now,
                     &TransactionRequest {
-                        sender: request.sender.as_bytes(),
+                        sender: case.sender.as_bytes(),
                         recipients: &recipients,
-                        size_bytes: request.size,
-                        eight_bit: request.eight_bit,
+                        size_bytes: case.size,
+                        body_type: case.body_type,
+                        wishes: Some(&case.wishes),
+                        wall: WALL,
                     },
                 );
             }
@@ -103,12 +116,16 @@ impl Player {
     }
 }
 
-/// `!begin from=a@x to=b@y,c@y size=7 8bit`, where `CRLF` is one and `NOBODY` is the empty path.
+/// `!begin from=a@x to=b@y,c@y size=7 8bit`, where `CRLF` is one and `NOBODY` is the empty path, and
+/// the wishes of the message; `notify=` and `orcpt=` are those of the first recipient.
+#[derive(Default)]
 struct Case {
     sender: String,
     recipients: Vec<String>,
     size: u64,
-    eight_bit: bool,
+    body_type: BodyType,
+    wishes: Wishes,
+    notices: Notices,
 }
 
 impl Case {
@@ -117,7 +134,7 @@ impl Case {
             sender: "a@x".into(),
             recipients: vec!["b@y".into()],
             size: 100,
-            eight_bit: false,
+            ..Self::default()
         };
         for word in line.split_whitespace().skip(1) {
             match word.split_once('=') {
@@ -131,19 +148,61 @@ impl Case {
                         .collect();
                 }
                 Some(("size", size)) => case.size = size.parse().unwrap(),
-                None if word == "8bit" => case.eight_bit = true,
-                _ => panic!("unknown option {word}"),
+                None if word == "8bit" => case.body_type = BodyType::EightBit,
+                None if word == "binary" => case.body_type = BodyType::Binary,
+                _ => case.take_wish(word),
             }
         }
         case
+    }
+
+    fn take_wish(&mut self, word: &str) {
+        let wishes = &mut self.wishes;
+        let bytes = |value: &str| Some(value.replace("CRLF", "\r\n").into_bytes().into());
+        match word.split_once('=') {
+            None if word == "utf8" => wishes.smtputf8 = true,
+            None if word == "tls" => wishes.require_tls = true,
+            None if word == "held" => wishes.hold_until = Some(WALL),
+            Some(("ret", "full")) => wishes.returned_content = Some(ReturnedContent::Full),
+            Some(("ret", "hdrs")) => wishes.returned_content = Some(ReturnedContent::Headers),
+            Some(("envid", id)) => wishes.envelope_id = bytes(id),
+            Some(("priority", priority)) => wishes.priority = Some(priority.parse().unwrap()),
+            Some(("by", by)) => {
+                let (ms, mode) = by.split_once("ms;").unwrap();
+                let at = WALL.as_unix_ms().checked_add_signed(ms.parse().unwrap()).unwrap();
+                wishes.deliver_by = Some(DeliverBy {
+                    at: WallTime::from_unix_ms(at),
+                    mode: if mode.starts_with('R') {
+                        DeliverByMode::Return
+                    } else {
+                        DeliverByMode::Notify
+                    },
+                    trace: mode.ends_with('T'),
+                });
+            }
+            Some(("notify", list)) => {
+                self.notices.notify = Some(Notify {
+                    success: list.contains("SUCCESS"),
+                    failure: list.contains("FAILURE"),
+                    delay: list.contains("DELAY"),
+                });
+            }
+            Some(("orcpt", original)) => self.notices.original_recipient = bytes(original),
+            _ => panic!("unknown option {word}"),
+        }
     }
 }
 
 fn show(event: &ClientEvent) -> String {
     let shown = match event {
         ClientEvent::Ready => "ready".into(),
-        ClientEvent::SendContent => "content".into(),
-        ClientEvent::Recipient { index, result: Ok(reply) } => format!("{index} ok {reply}"),
+        ClientEvent::SendContent(Framing::Lines) => "content".into(),
+        ClientEvent::SendContent(Framing::Chunk) => "chunk".into(),
+        ClientEvent::Recipient { index, result: Ok(Delivered { reply, passed_on }) } => {
+            let notices = if passed_on.notices { " with notices" } else { "" };
+            let deadline = if passed_on.deadline { "" } else { " without deadline" };
+            format!("{index} ok {reply}{notices}{deadline}")
+        }
         ClientEvent::Recipient { index, result: Err(failure) } => {
             format!("{index} {}", show_failure(failure))
         }
@@ -218,6 +277,25 @@ const PIPELINING: &str = "
     E: ready
 ";
 
+/// A peer with every extension that the client uses.
+const CAPABLE: &str = "
+    S: 220 mx.example ESMTP
+    C: EHLO me.example
+    S: 250-mx.example greets you
+    S: 250-PIPELINING
+    S: 250-SIZE 1000
+    S: 250-8BITMIME
+    S: 250-ENHANCEDSTATUSCODES
+    S: 250-CHUNKING
+    S: 250-BINARYMIME
+    S: 250-SMTPUTF8
+    S: 250-DSN
+    S: 250-DELIVERBY 10
+    S: 250-FUTURERELEASE 604800 2027-01-01T00:00:00Z
+    S: 250 MT-PRIORITY MIXER
+    E: ready
+";
+
 const LOCK_STEP: &str = "
     S: 220-mx.example
     S: 220 here
@@ -228,6 +306,10 @@ const LOCK_STEP: &str = "
 
 fn pipelined(rest: &str) {
     check(&format!("{PIPELINING}{rest}"));
+}
+
+fn capable(rest: &str) {
+    check(&format!("{CAPABLE}{rest}"));
 }
 
 fn lock_step(rest: &str) {

@@ -4,7 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::TRANSCRIPTS;
-use super::script::{Commit, Driver, Script, conditions, converse, peer};
+use super::parties::{conditions, converse, peer};
+use super::script::{Commit, Driver, Script};
 use crate::clock::Now;
 use crate::ids::MessageId;
 use crate::limits::{

@@ -1,10 +1,13 @@
 //! The session against transcripts, at every cut, and at the ends of its bounds.
 
+mod authentication;
 mod bounds;
+mod contents;
+mod escapes;
 mod identity;
+mod parties;
 mod patience;
 mod random;
-mod rights;
 mod script;
 
 use self::script::check;
@@ -40,11 +43,11 @@ transcripts! {
     bad_commands,
     bare_line_ends,
     binary,
-    certificates,
-    certificates_unlisted,
     chunk_size,
     chunks,
     chunks_refused,
+    certificates,
+    certificates_unlisted,
     closing,
     content,
     delivery_times,
@@ -52,9 +55,9 @@ transcripts! {
     dsn,
     eight_bit,
     end_of_input,
-    header_bounds,
     implicit_tls,
     lenient_paths,
+    header_bounds,
     limits,
     memory,
     needed_first,
@@ -70,8 +73,8 @@ transcripts! {
     starttls_after_message,
     starttls_not_offered,
     storage,
-    strict_paths,
     submission_content,
+    strict_paths,
     timeouts,
     tls_forgets_user,
     tls_required,

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::script::{Script, conditions, converse, peer, tls_facts};
+use super::parties::{conditions, converse, peer, tls_facts};
+use super::script::Script;
 use crate::limits::{
     ENVELOPE_BYTES_MAX, RECIPIENTS_MAX, SESSION_CLOSE_S, SESSION_ERRORS_MAX, SESSION_IDLE_S,
     SESSION_S, TLS_HANDSHAKE_S,
@@ -83,6 +84,13 @@ fn a_handshake_after_starttls_is_not_waited_for_either() {
     let mut session = session("O: starttls=optional", &at);
     assert_eq!(session.advance(&at, b"STARTTLS\r\n").event, Event::StartTls);
     assert_eq!(lifetime_s(session, b"\x16", 7), TLS_HANDSHAKE_S);
+}
+
+#[test]
+fn a_refused_client_gains_no_time_by_talking() {
+    let at = conditions(0);
+    let denied = session("O: deny_from=0.0.0.0/0", &at);
+    assert_eq!(lifetime_s(denied, b"NOOP\r\nbare\n", 7), SESSION_CLOSE_S);
 }
 
 /// Whole commands, each just in time, and messages without end: only the session's time bounds

@@ -17,21 +17,21 @@
 //! the same.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{Now, WallTime};
-use crate::credentials::{Credential, User, Users};
+use crate::clock::WallTime;
 use crate::ids::MessageId;
 use crate::message::{BodyType, DeliverBy, Notices, Notify, ReturnedContent, Wishes};
-use crate::network::Network;
 use crate::proto::server::{
     AuthOffer, Conditions, ContentRefusal, Event, Peer, Role, ServerLimits, ServerPolicy,
-    ServerSession, Storage, Stored, TlsFacts, TlsOffer,
+    ServerSession, Storage, Stored, TlsOffer,
 };
 use crate::throttle::ThrottleLimits;
+
+use super::escapes::{escape, unescape};
+use super::parties::{conditions, network, peer, tls_facts, users};
 
 /// One line of a transcript.
 #[derive(Clone, Debug)]
@@ -144,85 +144,6 @@ impl Script {
         };
         self.lines.iter().flat_map(client).collect()
     }
-}
-
-/// Alice with an argon2id string and bob with a SCRAM verifier, whose passwords are "password".
-/// The string costs as little as one can, because transcripts are replayed many times.
-pub(super) fn users(names: &[&str]) -> Users {
-    Users::new(names.iter().map(|&name| {
-        let (credential, sender) = match name {
-            "alice" => ("$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$9zpz0nGFnSHvRUZdoSvfhg", "*"),
-            "bob" => (
-                "SCRAM-SHA-256$4096:c29tZXNhbHQ=$PBAa8IXW7zZJ1Jz2pQelH6cUeFjW7XGgV0ajw+VvFk4=:\
-                 kK3Z9LLhoKGUd7h01BEW65Z9PsXgBe2OkGDqhSou2vM=",
-                "bob@b.example",
-            ),
-            _ => panic!("nobody: {name}"),
-        };
-        User {
-            name: name.into(),
-            credential: Arc::new(Credential::parse(credential).expect("a credential")),
-            senders: vec![sender.parse().expect("a sender")],
-        }
-    }))
-}
-
-fn network(text: &str) -> Network {
-    let (address, bits) = text.split_once('/').expect("address/bits");
-    let address = address.parse().expect("an address");
-    Network::new(address, bits.parse().expect("a number")).expect("a network")
-}
-
-/// What a handshake with a client came to that has a certificate with these names.
-pub(super) fn tls_facts(client_names: &[&str]) -> TlsFacts {
-    TlsFacts {
-        version: "TLSv1.3",
-        cipher_suite: "TLS_AES_128_GCM_SHA256",
-        exporter: Some([5; 32]),
-        server_end_point: Some([6; 32].into()),
-        client_names: client_names.iter().map(|&name| name.into()).collect(),
-    }
-}
-
-pub(super) fn peer(address: &str) -> Peer {
-    Peer { address: address.parse::<IpAddr>().expect("an address"), port: 40_000 }
-}
-
-pub(super) fn conditions(now_s: u64) -> Conditions {
-    Conditions {
-        now: Now::from_us(now_s * 1_000_000),
-        wall: WallTime::from_unix_ms(1_795_492_893_000),
-        storage: Storage::Ready,
-        memory_is_short: false,
-        draining: false,
-    }
-}
-
-/// Feeds all of `input`, which must neither block nor close the session; returns what it sends.
-pub(super) fn converse(
-    session: &mut ServerSession,
-    conditions: &Conditions,
-    input: &[u8],
-) -> String {
-    let mut rest = input;
-    loop {
-        let step = session.advance(conditions, rest);
-        rest = &rest[step.consumed..];
-        match step.event {
-            Event::NeedInput => break,
-            Event::MessageEnd => session.handle_stored(conditions, Stored::Committed(MessageId(1))),
-            Event::MessageBegin | Event::Content(_) | Event::MessageAbandoned => {}
-            Event::Inserted
-            | Event::Blocked
-            | Event::Close
-            | Event::StartTls
-            | Event::CheckPassword
-            | Event::PeerChanged => panic!("{:?}", step.event),
-        }
-    }
-    let mut out = Vec::new();
-    session.transmit(&mut out);
-    String::from_utf8(out).expect("ASCII")
 }
 
 /// When the commit of a message returns.
@@ -453,8 +374,8 @@ impl Driver {
 
     /// Something other than input: `storage full`, `storage ready`, `memory short`, `memory there`,
     /// `drain`, `commit failed` and `commit full` (of the next message that ends), `refuse failed`
-    /// and `refuse full` (of the next that begins), `wait N` (seconds), `timeout`, `eof`, `tls NAME…`
-    /// (a handshake is done, with a client's certificate if there are names).
+    /// and `refuse full` (of the next that begins), `wait N` (seconds), `timeout`, `eof`,
+    /// `tls NAME…` (a handshake is done, with a client's certificate if there are names).
     pub(super) fn happen(&mut self, what: &str) {
         match what.split_whitespace().collect::<Vec<_>>()[..] {
             ["storage", "full"] => self.conditions.storage = Storage::Full,
@@ -590,53 +511,4 @@ fn replay_cut(script: &Script, commit: Commit, cut: Option<usize>) -> (String, V
     flush(&mut driver, &mut piece);
     driver.settle();
     (driver.replies(), driver.events)
-}
-
-fn escape(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for &byte in bytes {
-        match byte {
-            b'\r' => text += "\\r",
-            b'\n' => text += "\\n",
-            b'\\' => text += "\\\\",
-            b' '..=b'~' => text.push(char::from(byte)),
-            _ => text += &format!("\\x{byte:02x}"),
-        }
-    }
-    text
-}
-
-fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        bytes.extend_from_slice(&rest.as_bytes()[..at]);
-        let code = &rest[at + 1..];
-        let used = match code.as_bytes().first() {
-            Some(b'r') => push(&mut bytes, b'\r'),
-            Some(b'n') => push(&mut bytes, b'\n'),
-            Some(b't') => push(&mut bytes, b'\t'),
-            Some(b'0') => push(&mut bytes, 0),
-            Some(b'\\') => push(&mut bytes, b'\\'),
-            Some(b'x') => {
-                bytes.push(u8::from_str_radix(&code[1..3], 16).expect("hexadecimal"));
-                3
-            }
-            Some(b'{') => {
-                let end = code.find('}').expect("a closing brace");
-                let (what, count) = code[1..end].rsplit_once('*').expect("text*count");
-                bytes.extend(unescape(what).repeat(count.parse().expect("a count")));
-                end + 1
-            }
-            _ => panic!("unknown escape in {text}"),
-        };
-        rest = &code[used..];
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    bytes
-}
-
-fn push(bytes: &mut Vec<u8>, byte: u8) -> usize {
-    bytes.push(byte);
-    1
 }
