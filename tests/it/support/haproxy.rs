@@ -22,7 +22,7 @@ pub(crate) struct Haproxy {
 }
 
 impl Haproxy {
-    /// Starts one before `server`, which it looks after by SMTP, with `certificate` for its clients.
+    /// Starts one before `server`, which it looks after by SMTP. Its clients see `certificate`.
     pub(crate) fn start(test: &Scenario, server: SocketAddr, certificate: &Certificate) -> Self {
         let ip = test.address();
         let at = |port| SocketAddr::from((ip, port));
