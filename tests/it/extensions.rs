@@ -136,6 +136,7 @@ fn failures_are_told_as_the_sender_wants_it() {
             let mail = Mail::new(name, b"the very body\r\n");
             smtplib(test, &server, [SENDER, recipient], &parameters, &mail).succeeded();
         }
+        test.wait_until("two notices", || sink.count() >= 2);
         server.wait_queue_empty(test);
         let notices = sink.received();
         assert_eq!(notices.len(), 2);
@@ -230,6 +231,7 @@ fn message_that_requires_tls_does_not_go_on_in_the_clear() {
         session.command(&format!("MAIL FROM:<{SENDER}> REQUIRETLS"), "250");
         session.command(&format!("RCPT TO:<{RECIPIENT}>"), "250");
         session.content(&mail.content);
+        test.wait_until("the notice", || secured.sink.count() > 0);
         secured.server.wait_queue_empty(test);
         let received = secured.sink.received();
         // The notice may, because it holds nothing of the content (§5 there).
