@@ -314,22 +314,26 @@ fn slow_clients(test: &Scenario, secured: &Secured, addresses: [SocketAddr; 3]) 
     ]
 }
 
+/// Adds listeners for implicit TLS and for proxies.
+fn in_every_way(config: Config) -> Config {
+    let implicit = config.address_at(SMTPS_PORT);
+    let proxied = config.address_at(SMTPS_PORT + 1);
+    config
+        .set_listener("auth_without_tls", true)
+        .listen_with(implicit, &[("tls", "\"implicit\"")])
+        .listen_with(proxied, &[("proxy_from", "[\"127.0.0.0/8\"]"), ("tls", "\"none\"")])
+}
+
 /// Slowloris: whoever keeps a server waiting is sent away, in whatever state, and the others are
 /// served meanwhile.
 #[test]
 fn slow_clients_are_sent_away_in_every_state() {
     scenario(SLOW_LIMIT, |test| {
         let secured = Secured::start(test, |config, _| {
-            let implicit = config.address_at(SMTPS_PORT);
-            let proxied = config.address_at(SMTPS_PORT + 1);
-            let proxies = [("proxy_from", "[\"127.0.0.0/8\"]"), ("tls", "\"none\"")];
-            config
+            in_every_way(config)
                 .set_listener("idle_s", 4)
                 .set_listener("content_s", 8)
                 .set_listener("session_s", 12)
-                .set_listener("auth_without_tls", true)
-                .listen_with(implicit, &[("tls", "\"implicit\"")])
-                .listen_with(proxied, &proxies)
         });
         let addresses: [SocketAddr; 3] =
             secured.config.smtp_addresses().try_into().expect("three listeners");
@@ -348,7 +352,7 @@ fn slow_clients_are_sent_away_in_every_state() {
             turn += 1;
             if turn % 50 == 0 {
                 let names: Vec<_> = waiting.iter().map(|slow| slow.name).collect();
-                println!("still there: {names:?}");
+                eprintln!("still there: {names:?}");
             }
             std::thread::sleep(DRIBBLE_INTERVAL);
             waiting.is_empty()
@@ -357,29 +361,102 @@ fn slow_clients_are_sent_away_in_every_state() {
     });
 }
 
-/// A client that sends and never reads is not read any further, and costs no memory.
+/// Whoever keeps a server waiting does not keep it from stopping, in whatever state.
+#[test]
+fn slow_clients_do_not_hold_up_the_end_of_the_server() {
+    scenario(SLOW_LIMIT, |test| {
+        let secured =
+            Secured::start(test, |config, _| in_every_way(config).set("shutdown", "grace_s", 3));
+        let addresses: [SocketAddr; 3] =
+            secured.config.smtp_addresses().try_into().expect("three listeners");
+        let mut slow = slow_clients(test, &secured, addresses);
+        let Secured { server, .. } = secured;
+        server.stop(test);
+        for Slow { session, .. } in &mut slow {
+            session.drain();
+        }
+    });
+}
+
+/// Sends commands without reading their replies until the server takes no more. What the buffers of
+/// the kernel hold is finite, and less than this is willing to send.
+fn flood(session: &mut SmtpSocket, command: &str) {
+    const FLOOD_BYTES: usize = 128 << 10;
+    const FLOOD_COUNT: usize = 1_024;
+    let flood = command.repeat(FLOOD_BYTES / command.len());
+    for _ in 0..FLOOD_COUNT {
+        if !session.try_send_for(flood.as_bytes(), Duration::from_secs(2)) {
+            return;
+        }
+    }
+    panic!("the server takes {FLOOD_COUNT} floods of commands without being read");
+}
+
+/// A client that sends and never reads is not read any further, and costs no memory; with TLS there
+/// is ciphertext as well.
+fn flood_is_held_back(begin: impl Fn(&Scenario, &Secured) -> SmtpSocket + Send + 'static) {
+    /// Enough to see that the session goes on.
+    const READ_COUNT: usize = 20_000;
+    scenario(SLOW_LIMIT, move |test| {
+        let secured = Secured::start(test, |config, _| config);
+        let mut session = begin(test, &secured);
+        let before = secured.server.resident_bytes();
+        flood(&mut session, "EHLO client.test\r\n");
+        let mail = Mail::small("beside");
+        begin(test, &secured).deliver(SENDER, RECIPIENT, &mail.content);
+        assert_arrived(test, &secured.sink, &[mail], 1);
+        let grown = secured.server.resident_bytes().saturating_sub(before);
+        assert!(grown < ONE_CLIENT_BYTES, "{grown} bytes for one client");
+        for _ in 0..READ_COUNT {
+            session.expect("250");
+        }
+    });
+}
+
 #[test]
 fn flood_of_pipelined_commands_is_held_back() {
+    flood_is_held_back(|_, secured| secured.server.session());
+}
+
+#[test]
+fn flood_under_tls_is_held_back() {
+    flood_is_held_back(|test, secured| secured.session(test));
+}
+
+/// Passwords take long to check, on purpose. Many clients that guess at a time wait for each other,
+/// or are told to come back, and nobody else waits.
+#[test]
+fn flood_of_guesses_does_not_hold_up_the_mail() {
+    const GUESSER_COUNT: usize = 300;
     scenario(SLOW_LIMIT, |test| {
-        let (sink, server) = serving(test, |config| config);
-        let before = server.resident_bytes();
-        let mut session = server.session();
-        let flood = "NOOP\r\n".repeat(10_000);
-        let mut sent = 0;
-        // What the kernel buffers and the server takes is finite, or this would not end.
-        while sent < 400 && session.try_send_for(flood.as_bytes(), Duration::from_secs(2)) {
-            sent += 1;
+        let secured = Secured::start(test, |config, _| {
+            // Nobody is refused for earlier failures, so that all of them are checked.
+            config
+                .set_listener("auth_without_tls", true)
+                .set_listener("auth_failures_per_minute_max", 0)
+        });
+        let before = secured.server.resident_bytes();
+        let mut guessers: Vec<SmtpSocket> =
+            (0..GUESSER_COUNT).map(|_| secured.server.session()).collect();
+        let guess = format!("{}\r\n", auth_plain(USER, "guess"));
+        for guesser in &mut guessers {
+            guesser.send(guess.as_bytes());
         }
-        assert!(sent < 400, "the server takes {sent} floods of commands without being read");
-        let mail = Mail::small("beside");
-        server.session().deliver(SENDER, RECIPIENT, &mail.content);
-        assert_arrived(test, &sink, &[mail], 1);
-        let grown = server.resident_bytes().saturating_sub(before);
-        assert!(grown < ONE_CLIENT_BYTES, "{grown} bytes for one client");
-        // What was sent whole is still answered, each in its place.
-        for _ in 0..sent * 10_000 {
-            session.expect("250 2.0.0");
+        let mails: Vec<Mail> = (0..5).map(|it| Mail::small(&format!("beside-{it}"))).collect();
+        for mail in &mails {
+            secured.session(test).deliver(SENDER, RECIPIENT, &mail.content);
         }
+        let grown = secured.server.resident_bytes().saturating_sub(before);
+        // Two checks at a time with 19 MiB each, and 300 sessions.
+        assert!(grown < 4 * ONE_CLIENT_BYTES, "{grown} bytes for {GUESSER_COUNT} guesses");
+        // Half of them do not wait for what comes of it.
+        guessers.truncate(GUESSER_COUNT / 2);
+        for guesser in &mut guessers {
+            let reply = guesser.reply();
+            assert!(matches!(reply.code, 535 | 454), "{}", reply.text());
+            guesser.command("NOOP", "250");
+        }
+        assert_arrived(test, &secured.sink, &mails, 1);
     });
 }
 

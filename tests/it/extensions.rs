@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::support::{
     Aiosmtpd, Answer, Approach, Config, Exim, Finished, HOSTNAME, Mail, PostfixClient, RECIPIENT,
-    Report, Ringpost, SENDER, Scenario, Sink, SmtpSocket, Tls, USUAL_LIMIT, assert_arrived,
-    assert_same_bytes, python, scenario, split_trace,
+    Report, Ringpost, SENDER, Scenario, Secured, Sink, SmtpSocket, Tls, USUAL_LIMIT,
+    assert_arrived, assert_same_bytes, python, scenario, split_trace,
 };
 
 /// The name that a client gives to a transaction, in `xtext`.
@@ -136,6 +136,7 @@ fn failures_are_told_as_the_sender_wants_it() {
             let mail = Mail::new(name, b"the very body\r\n");
             smtplib(test, &server, [SENDER, recipient], &parameters, &mail).succeeded();
         }
+        test.wait_until("two notices", || sink.count() >= 2);
         server.wait_queue_empty(test);
         let notices = sink.received();
         assert_eq!(notices.len(), 2);
@@ -216,6 +217,28 @@ fn delivered_by_its_deadline_or_not() {
         for bad in ["BY=0;R", "BY=-1;R", "BY=2", "BY=2;X", "BY=2;RR", "BY=;R", "BY=1234567890;R"] {
             session.command(&format!("MAIL FROM:<{SENDER}> {bad}"), "501 5.5.4");
         }
+    });
+}
+
+/// RFC 8689: what must not travel in the clear comes back rather than go on to a next hop without
+/// TLS.
+#[test]
+fn message_that_requires_tls_does_not_go_on_in_the_clear() {
+    scenario(USUAL_LIMIT, |test| {
+        let mut secured = Secured::start(test, |config, _| config);
+        let mail = Mail::new("secret", b"the very secret\r\n");
+        let mut session = secured.session(test);
+        session.command(&format!("MAIL FROM:<{SENDER}> REQUIRETLS"), "250");
+        session.command(&format!("RCPT TO:<{RECIPIENT}>"), "250");
+        session.content(&mail.content);
+        test.wait_until("the notice", || secured.sink.count() > 0);
+        secured.server.wait_queue_empty(test);
+        let received = secured.sink.received();
+        // The notice may, because it holds nothing of the content (§5 there).
+        assert_eq!(received.len(), 1);
+        Report::read(test, &received[0]).assert_failed(RECIPIENT, "5.7.");
+        assert!(memchr::memmem::find(&received[0].content, b"the very secret").is_none());
+        assert_eq!(secured.server.metrics().value("ringpost_recipients_bounced_total"), 1.0);
     });
 }
 

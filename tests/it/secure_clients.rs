@@ -74,6 +74,34 @@ fn submits(sender: SecureSender, mechanisms: &'static [&'static str], scram: boo
     });
 }
 
+/// Difficult mail is the same under TLS, where records and buffers cut it anew.
+fn submits_difficult_mail(sender: SecureSender) {
+    scenario(USUAL_LIMIT, move |test| {
+        let submission = Submission::start(test, &stored_password(test, PASSWORD, &[]));
+        let mails = Mail::difficult();
+        for (number, mail) in mails.iter().enumerate() {
+            let tls = if number % 2 == 0 { Tls::Implicit } else { Tls::Starttls };
+            sender.send(test, &submission.approach(tls, "PLAIN"), mail);
+        }
+        assert_arrived(test, &submission.sink, &mails, hops(sender));
+    });
+}
+
+#[test]
+fn curl_submits_difficult_mail() {
+    submits_difficult_mail(SecureSender::Curl);
+}
+
+#[test]
+fn exim_submits_difficult_mail_in_chunks() {
+    submits_difficult_mail(SecureSender::Exim);
+}
+
+#[test]
+fn smtplib_submits_difficult_mail() {
+    submits_difficult_mail(SecureSender::Smtplib);
+}
+
 /// Trace fields of a message: that of Ringpost, and those of a client that is a server itself.
 fn hops(sender: SecureSender) -> usize {
     match sender {

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::{
-    Certificates, Config, Finished, Mail, PASSWORD, RECIPIENT, SENDER, SMTPS_PORT, Scenario,
-    Secured, SmtpSocket, USER, USUAL_LIMIT, assert_arrived, auth_plain, scenario, stored_password,
+    Certificate, Certificates, Config, Finished, Mail, PASSWORD, RECIPIENT, SENDER, SMTPS_PORT,
+    Scenario, Secured, Signal, SmtpSocket, USER, USUAL_LIMIT, assert_arrived, auth_plain, scenario,
+    stored_password,
 };
 
 /// What `openssl s_client` says about a connection on which it sends `QUIT`.
@@ -47,7 +48,7 @@ fn client_certificates_let_relay_by_name() {
         let trust = secured.certificates.trust();
         let friend = secured.certificates.sign(test, "friend", "DNS:friend.test");
         let other = secured.certificates.sign(test, "other", "DNS:other.test");
-        let shows = |one: &crate::support::Certificate| {
+        let shows = |one: &Certificate| {
             ["-cert", text(&one.certificate), "-key", text(&one.key)].map(str::to_owned)
         };
         let options = |shown: &[String]| -> Vec<String> {
@@ -140,7 +141,7 @@ fn certificate_is_chosen_by_name() {
         let secured = Secured::start(test, |config, certificates| {
             let one = certificates.sign(test, "one", "DNS:one.test,DNS:*.one.test");
             let two = certificates.sign(test, "two", "DNS:two.test");
-            let table = |it: &crate::support::Certificate| {
+            let table = |it: &Certificate| {
                 format!("{{ certificate = {:?}, key = {:?} }}", it.certificate, it.key)
             };
             with_implicit(config).set("tls", "sni", format!("[{}, {}]", table(&one), table(&two)))
@@ -294,5 +295,33 @@ fn reload_changes_users_certificates_and_limits() {
         secured.server.reload(test, &config);
         let shown = s_client(test, implicit, &trust).succeeded();
         assert!(shown.output.contains("subject=CN = server"), "{}", shown.output);
+    });
+}
+
+/// A reload whose certificate is no good changes nothing.
+#[test]
+fn reload_with_a_bad_certificate_is_refused() {
+    scenario(USUAL_LIMIT, |test| {
+        let mut secured = Secured::start(test, |config, _| with_implicit(config));
+        let other = secured.certificates.sign(test, "other", "DNS:ringpost.test");
+        let own = secured.certificates.server.clone();
+        for (number, (certificate, key)) in
+            [(&own.certificate, &other.key), (&own.certificate, &own.certificate)]
+                .iter()
+                .enumerate()
+        {
+            let bad = Certificate { certificate: (*certificate).clone(), key: (*key).clone() };
+            let config = secured.config.clone().certificate(&bad);
+            std::fs::write(secured.server.config_file(), config.to_toml()).expect("a file");
+            secured.server.process().signal(Signal::HUP);
+            test.wait_until("the refusal", || {
+                let log = secured.server.process().errors();
+                log.matches("the configuration is refused, the old one stays").count() > number
+            });
+            let implicit = secured.config.smtp_addresses()[1];
+            let trust = secured.certificates.trust();
+            let shown = s_client(test, implicit, &trust).succeeded();
+            assert!(shown.output.contains("subject=CN = server"), "{}", shown.output);
+        }
     });
 }

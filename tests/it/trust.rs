@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use crate::support::{
-    Aiosmtpd, Config, Mail, PASSWORD, RECIPIENT, Received, Ringpost, SENDER, SMTPS_PORT, Scenario,
-    Secured, Sink, SmtpSocket, USER, USUAL_LIMIT, assert_arrived, auth_plain, scenario,
+    Aiosmtpd, Config, Haproxy, Mail, PASSWORD, RECIPIENT, Received, Ringpost, SENDER, SMTPS_PORT,
+    Scenario, Secured, Sink, SmtpSocket, USER, USUAL_LIMIT, assert_arrived, auth_plain, scenario,
     split_trace, stored_password,
 };
 
@@ -81,6 +81,52 @@ fn proxied_clients_are_known_by_their_own_addresses() {
         assert!(stranger.output.contains("550 5.7.1 Relaying denied"), "{}", stranger.output);
         let denied = send(&Mail::small("denied"), "2", "AF_INET", "192.0.2.66", "192.0.2.1");
         assert!(denied.output.contains("554 Access denied"), "{}", denied.output);
+    });
+}
+
+/// HAProxy passes clients on, and looks now and then whether the server is there.
+#[test]
+fn haproxy_passes_its_clients_on() {
+    scenario(USUAL_LIMIT, |test| {
+        let secured = Secured::start(test, |config, _| {
+            config
+                .set_listener("proxy_from", "[\"127.0.0.0/8\"]")
+                .set_listener("relay_from", "[\"127.0.1.1/32\"]")
+        });
+        let server = secured.server.smtp_address();
+        let haproxy = Haproxy::start(test, server, &secured.certificates.server);
+        let mut mails = Vec::new();
+        for address in [haproxy.version_1, haproxy.version_2, haproxy.with_tls] {
+            let connect = |source: [u8; 4]| {
+                let session = SmtpSocket::connect_from(source.into(), address);
+                let is_protected = address == haproxy.with_tls;
+                let mut session = if is_protected {
+                    session.secure(test, &secured.certificates.trust())
+                } else {
+                    session
+                };
+                session.expect("220");
+                session.command("EHLO client.test", "250");
+                session
+            };
+            let mail = Mail::small(&format!("by-{}", address.port()));
+            connect([127, 0, 1, 1]).deliver(SENDER, RECIPIENT, &mail.content);
+            mails.push(mail);
+            let mut stranger = connect([127, 0, 1, 2]);
+            stranger.command(&format!("MAIL FROM:<{SENDER}>"), "250");
+            stranger.command(&format!("RCPT TO:<{RECIPIENT}>"), "550 5.7.1");
+        }
+        assert_arrived(test, &secured.sink, &mails, 1);
+        for message in secured.sink.received() {
+            assert!(trace(&message).contains("([127.0.1.1])"), "{}", trace(&message));
+        }
+        let opened = "ringpost_smtp_connections_opened_total";
+        let before = secured.server.metrics().value(opened);
+        test.wait_until("more looks of the proxy", || {
+            secured.server.metrics().value(opened) > before + 5.0
+        });
+        let refused = secured.server.metrics().value("ringpost_proxy_headers_refused_total");
+        assert_eq!(refused, 0.0);
     });
 }
 

@@ -102,7 +102,8 @@ fn the_embedded_default_shows_every_key_of_a_table_that_it_leaves_out() {
     );
     let printed = parse(&text).to_toml(Passwords::Hidden).expect("it can be printed");
     for line in printed.lines().filter(|line| !line.is_empty()) {
-        let start = line.split_once(" = ").map_or_else(|| line.to_owned(), |(key, _)| format!("{key} = "));
+        let start =
+            line.split_once(" = ").map_or_else(|| line.to_owned(), |(key, _)| format!("{key} = "));
         let shown = EMBEDDED_DEFAULT
             .lines()
             .any(|other| other.strip_prefix("# ").unwrap_or(other).starts_with(&start));

@@ -36,7 +36,8 @@ impl Certificates {
             &["req", "-x509", "-new", "-days", "30", "-subj", "/CN=Test authority"],
             &[("-key", &own.key), ("-out", &own.certificate)],
         );
-        let mut made = Self { server: own.clone(), authority: own.certificate.clone(), directory };
+        let authority = own.certificate.clone();
+        let mut made = Self { server: own, authority, directory };
         made.server = made.sign(test, "server", &format!("DNS:{HOSTNAME},IP:{ip}"));
         made
     }

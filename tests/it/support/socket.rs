@@ -49,14 +49,25 @@ pub(crate) struct SmtpSocket {
 enum Link {
     Plain(TcpStream),
     /// Through OpenSSL, by what it says on its standard input and output.
-    Secure(UnixStream, Process),
+    Secure {
+        stream: UnixStream,
+        _process: Process,
+    },
 }
 
 impl Link {
     fn set_read_timeout(&self, limit: Duration) {
         let set = match self {
             Self::Plain(stream) => stream.set_read_timeout(Some(limit)),
-            Self::Secure(stream, _) => stream.set_read_timeout(Some(limit)),
+            Self::Secure { stream, .. } => stream.set_read_timeout(Some(limit)),
+        };
+        set.expect("a time limit on a socket");
+    }
+
+    fn set_write_timeout(&self, limit: Duration) {
+        let set = match self {
+            Self::Plain(stream) => stream.set_write_timeout(Some(limit)),
+            Self::Secure { stream, .. } => stream.set_write_timeout(Some(limit)),
         };
         set.expect("a time limit on a socket");
     }
@@ -64,14 +75,14 @@ impl Link {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => stream.read(buffer),
-            Self::Secure(stream, _) => stream.read(buffer),
+            Self::Secure { stream, .. } => stream.read(buffer),
         }
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Plain(stream) => stream.write_all(bytes),
-            Self::Secure(stream, _) => stream.write_all(bytes),
+            Self::Secure { stream, .. } => stream.write_all(bytes),
         }
     }
 }
@@ -118,7 +129,8 @@ impl SmtpSocket {
                 let _ = to.shutdown(Shutdown::Write);
             });
         }
-        let secured = Self { link: Link::Secure(stream, process), received: Vec::new() };
+        let secured =
+            Self { link: Link::Secure { stream, _process: process }, received: Vec::new() };
         secured.link.set_read_timeout(REPLY_LIMIT);
         secured
     }
@@ -129,14 +141,6 @@ impl SmtpSocket {
         let mut secured = self.secure(test, options);
         secured.command("EHLO client.test", "250");
         secured
-    }
-
-    /// What OpenSSL said about the connection.
-    pub(crate) fn tls_errors(&self) -> String {
-        match &self.link {
-            Link::Plain(_) => String::new(),
-            Link::Secure(_, process) => process.errors(),
-        }
     }
 
     /// Connects and reads the greeting.
@@ -166,10 +170,9 @@ impl SmtpSocket {
     /// Sends bytes to a server that may not take them; says whether all went out within `limit`.
     /// If not, some of them may have.
     pub(crate) fn try_send_for(&mut self, bytes: &[u8], limit: Duration) -> bool {
-        let Link::Plain(stream) = &mut self.link else { panic!("OpenSSL takes all it is given") };
-        stream.set_write_timeout(Some(limit)).expect("a time limit on a socket");
-        let sent = stream.write_all(bytes).is_ok();
-        stream.set_write_timeout(Some(REPLY_LIMIT)).expect("a time limit on a socket");
+        self.link.set_write_timeout(limit);
+        let sent = self.link.write_all(bytes).is_ok();
+        self.link.set_write_timeout(REPLY_LIMIT);
         sent
     }
 
@@ -288,7 +291,7 @@ impl SmtpSocket {
     pub(crate) fn finish_sending(&self) {
         let shut = match &self.link {
             Link::Plain(stream) => stream.shutdown(Shutdown::Write),
-            Link::Secure(stream, _) => stream.shutdown(Shutdown::Write),
+            Link::Secure { stream, .. } => stream.shutdown(Shutdown::Write),
         };
         shut.expect("an open connection");
     }
