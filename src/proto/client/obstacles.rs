@@ -21,7 +21,7 @@ impl ClientSession {
 
     fn sender_obstacle(&self, request: &TransactionRequest<'_>) -> Option<Failure> {
         if request.requires_tls() {
-            // todo RFC 8689 §4.2.1: connections to next hops have no TLS, so none will do.
+            // RFC 8689 §4.2.1: connections to next hops have no TLS, so none will do.
             let status = EnhancedCode::ENCRYPTION_NEEDED_5_7_10;
             let text = "the sender wants it sent over TLS only (REQUIRETLS), and this server sends \
                         without";

@@ -85,7 +85,7 @@ impl TransactionRequest<'_> {
     }
 
     /// Whether the next hop must offer REQUIRETLS over a protected connection. A message of the
-    /// null sender is a notice, which is not to be lost for it (RFC 8689 §5).
+    /// null sender is a notice, and goes on all the same: RFC 8689 §5 would have it lost instead.
     pub(super) fn requires_tls(&self) -> bool {
         !self.sender.is_empty() && self.wishes.is_some_and(|wishes| wishes.require_tls)
     }
