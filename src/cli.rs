@@ -43,7 +43,7 @@ pub enum Command {
         #[arg(long)]
         with_passwords: bool,
     },
-    /// Read a password from standard input and print the string for password in [[user]]
+    /// Read a password from standard input and print the string for `password` in `[[user]]`
     Password {
         /// Print a SCRAM-SHA-256 verifier, which serves SCRAM besides PLAIN and LOGIN, in place of
         /// an argon2id string, which is harder to break once stolen

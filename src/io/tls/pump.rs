@@ -62,7 +62,7 @@ pub enum Received {
     Closed,
 }
 
-/// See the [module](self).
+/// See the head of this file.
 ///
 /// `handshake_step` is called until it is done, then `receive`; `encrypt` and `close` come after
 /// that too. What is to be sent is appended to `out` and goes out in order.

@@ -16,7 +16,7 @@
 //! LineBegin ------> InLine <--------------+      InLine --CR--> AfterCr --LF--> LineStart
 //! ```
 //!
-//! In the header there are exceptions, which [`header`] decides upon: a field that may have to go,
+//! In the header there are exceptions, which `header` decides upon: a field that may have to go,
 //! or before which others may have to be put, is set aside where the input ends within it. What is
 //! then found to be content, and what this server adds, is told as [`Piece::Inserted`].
 //!
