@@ -95,6 +95,14 @@ pub enum Over {
     RecipientsOfUser,
 }
 
+/// Whose event it is.
+#[derive(Clone, Copy, Debug)]
+struct Source<'a> {
+    scope: u32,
+    address: IpAddr,
+    user: Option<&'a [u8]>,
+}
+
 /// How the counts fare; both only rise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pressure {
@@ -176,12 +184,15 @@ impl Throttles {
         address: IpAddr,
         user: Option<&[u8]>,
     ) -> Result<(), Over> {
-        let of_address = self.client_key(Kind::AddressMessages, scope, client(address));
-        let of_user = user.map(|user| self.user_key(Kind::UserMessages, user));
         self.event(
-            Tick::new(now),
-            (of_address, limits.address_messages_per_minute_max, Over::MessagesOfAddress),
-            of_user.map(|key| (key, limits.user_messages_per_minute_max, Over::MessagesOfUser)),
+            now,
+            Source { scope, address, user },
+            (
+                Kind::AddressMessages,
+                limits.address_messages_per_minute_max,
+                Over::MessagesOfAddress,
+            ),
+            (Kind::UserMessages, limits.user_messages_per_minute_max, Over::MessagesOfUser),
         )
     }
 
@@ -197,12 +208,15 @@ impl Throttles {
         address: IpAddr,
         user: Option<&[u8]>,
     ) -> Result<(), Over> {
-        let of_address = self.client_key(Kind::AddressRecipients, scope, client(address));
-        let of_user = user.map(|user| self.user_key(Kind::UserRecipients, user));
         self.event(
-            Tick::new(now),
-            (of_address, limits.address_recipients_per_minute_max, Over::RecipientsOfAddress),
-            of_user.map(|key| (key, limits.user_recipients_per_minute_max, Over::RecipientsOfUser)),
+            now,
+            Source { scope, address, user },
+            (
+                Kind::AddressRecipients,
+                limits.address_recipients_per_minute_max,
+                Over::RecipientsOfAddress,
+            ),
+            (Kind::UserRecipients, limits.user_recipients_per_minute_max, Over::RecipientsOfUser),
         )
     }
 
@@ -226,9 +240,11 @@ impl Throttles {
 
     /// Counts an authentication that failed for `address`.
     pub fn auth_failed(&self, now: Now, scope: u32, limits: &ThrottleLimits, address: IpAddr) {
-        let key = self.client_key(Kind::AuthFailures, scope, client(address));
-        // What is beyond the bound changes nothing: the client is blocked as it is.
-        self.charge(Tick::new(now), key, limits.auth_failures_per_minute_max);
+        if let Some(rate) = Rate::new(limits.auth_failures_per_minute_max) {
+            let key = self.client_key(Kind::AuthFailures, scope, client(address));
+            // What is beyond the bound changes nothing: the client is blocked as it is.
+            self.charge(Tick::new(now), key, rate);
+        }
     }
 
     /// How the counts fare.
@@ -236,22 +252,28 @@ impl Throttles {
         Pressure { forgotten: self.table.forgotten(), turned_away: self.table.turned_away() }
     }
 
-    /// Counts an event under one key or two, or under none.
+    /// Counts an event of `source` by its address, by its user, by both, or by neither: as far as
+    /// they are bounded.
     fn event(
         &self,
-        now: Tick,
-        of_address: (Key, u32, Over),
-        of_user: Option<(Key, u32, Over)>,
+        now: Now,
+        source: Source<'_>,
+        of_address: (Kind, u32, Over),
+        of_user: (Kind, u32, Over),
     ) -> Result<(), Over> {
-        let (address_key, address_max, over) = of_address;
-        if !self.charge(now, address_key, address_max) {
+        let now = Tick::new(now);
+        let (kind, address_max, over) = of_address;
+        // A key costs a hash, which an unbounded count need not pay.
+        let by_address = Rate::new(address_max)
+            .map(|rate| (self.client_key(kind, source.scope, client(source.address)), rate));
+        if by_address.is_some_and(|(key, rate)| !self.charge(now, key, rate)) {
             return Err(over);
         }
-        if let Some((user_key, user_max, over)) = of_user
-            && !self.charge(now, user_key, user_max)
-        {
-            if let Some(rate) = Rate::new(address_max) {
-                self.table.change_held(address_key, |value| rate.refund(value, now));
+        let (kind, user_max, over) = of_user;
+        let by_user = source.user.zip(Rate::new(user_max));
+        if by_user.is_some_and(|(user, rate)| !self.charge(now, self.user_key(kind, user), rate)) {
+            if let Some((key, rate)) = by_address {
+                self.table.change_held(key, |value| rate.refund(value, now));
             }
             return Err(over);
         }
@@ -259,11 +281,9 @@ impl Throttles {
     }
 
     /// Whether one more event is within the bound; if so, it is counted.
-    fn charge(&self, now: Tick, key: Key, per_minute_max: u32) -> bool {
-        Rate::new(per_minute_max).is_none_or(|rate| {
-            let charge = |value| rate.charge(value, now);
-            self.table.change(key, now, now.as_value(), charge) != Outcome::Refused
-        })
+    fn charge(&self, now: Tick, key: Key, rate: Rate) -> bool {
+        let charge = |value| rate.charge(value, now);
+        self.table.change(key, now, now.as_value(), charge) != Outcome::Refused
     }
 
     fn leave(&self, kind: Kind, scope: u32, address: IpAddr, max: u32) {
