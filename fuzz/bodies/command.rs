@@ -1,7 +1,6 @@
 //! The parser of commands against its own promises.
 
 use ringpost::proto::command::{self, Command, Grammar};
-use ringpost::proto::ext::Offer;
 use ringpost::proto::path::Path;
 use ringpost::span::Span;
 
@@ -12,7 +11,7 @@ pub fn run(input: &[u8]) {
     let (&choice, line) = input.split_first().unwrap_or((&0, &[]));
     let is = |bit: u8| choice & 1 << bit != 0;
     let grammar = Grammar {
-        offer: if is(0) { Offer::EVERYTHING } else { Offer::NOTHING },
+        offers: &|_| is(0),
         smtputf8: is(1),
         space_before_path: is(2),
         missing_brackets: is(3),
@@ -74,7 +73,7 @@ fn check_path(line: &[u8], command: &str, path: Path, utf8: Option<&str>) {
     let end = utf8.unwrap_or_default();
     let again = [command.as_bytes(), b"<", address, b">", end.as_bytes()].concat();
     let strict = Grammar {
-        offer: Offer::EVERYTHING,
+        offers: &|_| true,
         smtputf8: utf8.is_some(),
         space_before_path: false,
         missing_brackets: false,

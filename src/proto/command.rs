@@ -11,9 +11,11 @@
 //! # Failures
 //! A [`Fault`] of the syntax or of a path.
 
+use std::fmt;
+
 use memchr::memchr;
 
-use crate::proto::ext::{Extension, Offer};
+use crate::proto::ext::Extension;
 use crate::proto::fault::{Fault, SyntaxFault};
 use crate::proto::parameters::{self, MailParameters, RcptParameters};
 use crate::proto::path::{self, Path, PathFault, PathKind, PathRules};
@@ -81,10 +83,10 @@ pub struct Rcpt {
 }
 
 /// What commands may hold at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grammar {
-    /// The extensions whose parameters are known.
-    pub offer: Offer,
+#[derive(Clone, Copy)]
+pub struct Grammar<'a> {
+    /// Whether the parameters of an extension are known; asked only of those that a command uses.
+    pub offers: &'a dyn Fn(Extension) -> bool,
     /// MAIL came with SMTPUTF8, so that RCPT may go beyond ASCII (RFC 6531 §3.4).
     pub smtputf8: bool,
     /// Spaces before a path are overlooked (RFC 5321 §3.3 forbids them).
@@ -93,21 +95,27 @@ pub struct Grammar {
     pub missing_brackets: bool,
 }
 
-impl Grammar {
+impl Grammar<'static> {
     /// All at once, which no session has; for tests and benches.
-    pub const EVERYTHING: Self = Self {
-        offer: Offer::EVERYTHING,
-        smtputf8: true,
-        space_before_path: true,
-        missing_brackets: true,
-    };
+    pub const EVERYTHING: Self =
+        Self { offers: &|_| true, smtputf8: true, space_before_path: true, missing_brackets: true };
+}
+
+impl fmt::Debug for Grammar<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grammar")
+            .field("smtputf8", &self.smtputf8)
+            .field("space_before_path", &self.space_before_path)
+            .field("missing_brackets", &self.missing_brackets)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Parses `line`, which leaves out its CRLF.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn parse(line: &[u8], grammar: &Grammar) -> Result<Command, Fault> {
+pub fn parse(line: &[u8], grammar: &Grammar<'_>) -> Result<Command, Fault> {
     if has_control(line) {
         return Err(Fault::Syntax(SyntaxFault::ControlCharacter));
     }
@@ -198,12 +206,12 @@ fn hello_name(line: &[u8], at: usize) -> Result<Span, Fault> {
     Ok(name)
 }
 
-fn mail(line: &[u8], at: usize, grammar: &Grammar) -> Result<Mail, Fault> {
+fn mail(line: &[u8], at: usize, grammar: &Grammar<'_>) -> Result<Mail, Fault> {
     let at = skip_keyword(line, at, b"FROM:").ok_or(SyntaxFault::MailArgument)?;
     // Whether the path may go beyond ASCII stands behind it.
-    let utf8 = grammar.offer.has(Extension::SmtpUtf8);
+    let utf8 = (grammar.offers)(Extension::SmtpUtf8);
     let (path, at) = path(line, at, PathKind::Reverse, utf8, grammar).map_err(Fault::Sender)?;
-    let parameters = parameters::mail(line, at, grammar.offer)?;
+    let parameters = parameters::mail(line, at, grammar.offers)?;
     match path {
         Path::Mailbox { address, .. } if !parameters.smtputf8 && !address.of(line).is_ascii() => {
             Err(Fault::Sender(PathFault::NonAscii))
@@ -212,11 +220,11 @@ fn mail(line: &[u8], at: usize, grammar: &Grammar) -> Result<Mail, Fault> {
     }
 }
 
-fn rcpt(line: &[u8], at: usize, grammar: &Grammar) -> Result<Rcpt, Fault> {
+fn rcpt(line: &[u8], at: usize, grammar: &Grammar<'_>) -> Result<Rcpt, Fault> {
     let at = skip_keyword(line, at, b"TO:").ok_or(SyntaxFault::RcptArgument)?;
     let utf8 = grammar.smtputf8;
     let (path, at) = path(line, at, PathKind::Forward, utf8, grammar).map_err(Fault::Recipient)?;
-    let parameters = parameters::rcpt(line, at, grammar.offer, utf8)?;
+    let parameters = parameters::rcpt(line, at, grammar.offers, utf8)?;
     Ok(Rcpt { path, parameters })
 }
 
@@ -225,7 +233,7 @@ fn path(
     at: usize,
     kind: PathKind,
     utf8: bool,
-    grammar: &Grammar,
+    grammar: &Grammar<'_>,
 ) -> Result<(Path, usize), PathFault> {
     let start = skip_spaces(line, at);
     if start > at && !grammar.space_before_path {

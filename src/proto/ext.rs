@@ -1,7 +1,7 @@
 //! The service extensions that server and client know, by their EHLO keywords, and sets of them.
 //!
-//! What a session of the server offers is decided in one place, `proto::server::offer`; the EHLO
-//! answer and the checks of parameters both ask the [`Offer`] that comes of it.
+//! What a session of the server offers is decided in one place, `proto::server::offer`, which the
+//! EHLO answer and the checks of parameters both ask. What a next hop offers is an [`Offer`].
 
 /// A service extension (RFC 5321 §2.2), in the order of the EHLO answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,16 +84,13 @@ impl Extension {
     }
 }
 
-/// What a session offers: a set of extensions.
+/// What a next hop offers: a set of extensions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offer(u16);
 
 impl Offer {
-    /// What a session offers that began with HELO, or not yet.
+    /// What one offers that was greeted with HELO, or not yet.
     pub const NOTHING: Self = Self(0);
-
-    /// Every extension at once, which no session offers; for tests of what parses commands.
-    pub const EVERYTHING: Self = Self(u16::MAX);
 
     /// Whether `extension` is among them.
     pub const fn has(self, extension: Extension) -> bool {
@@ -128,7 +125,6 @@ mod tests {
             for other in Extension::ALL {
                 assert_eq!(offer.has(other), one == other, "{one:?} {other:?}");
             }
-            assert!(Offer::EVERYTHING.has(one));
             assert!(!Offer::NOTHING.has(one));
         }
     }

@@ -28,7 +28,7 @@ use crate::limits::{
     ENVELOPE_ID_BYTES_MAX, ORIGINAL_RECIPIENT_BYTES_MAX, PARAMETER_TIME_S_MAX, PATH_BYTES_MAX,
 };
 use crate::message::{BodyType, DeliverByMode, Notify, ReturnedContent};
-use crate::proto::ext::{Extension, Offer};
+use crate::proto::ext::Extension;
 use crate::proto::fault::SyntaxFault;
 use crate::span::Span;
 
@@ -148,17 +148,21 @@ impl From<ValueFault> for SyntaxFault {
     }
 }
 
-/// The parameters of MAIL in `line` from `at` on, of the extensions in `offer`.
+/// The parameters of MAIL in `line` from `at` on, of the extensions that `offers` says yes to.
 ///
 /// # Errors
 /// See the [module](self).
-pub fn mail(line: &[u8], at: usize, offer: Offer) -> Result<MailParameters, SyntaxFault> {
+pub fn mail(
+    line: &[u8],
+    at: usize,
+    offers: &dyn Fn(Extension) -> bool,
+) -> Result<MailParameters, SyntaxFault> {
     let mut list = List { line, at, utf8: false };
     let mut mail = MailParameters::default();
     let mut seen = Seen::default();
     while let Some(Parameter { keyword, value }) = list.next()? {
         let keyword = MailKeyword::find(keyword)
-            .filter(|keyword| offer.has(keyword.extension()))
+            .filter(|keyword| offers(keyword.extension()))
             .ok_or(SyntaxFault::ParameterUnknown)?;
         seen.note(keyword.bit())?;
         let text = value.map(|value| value.of(line));
@@ -179,15 +183,15 @@ pub fn mail(line: &[u8], at: usize, offer: Offer) -> Result<MailParameters, Synt
     Ok(mail)
 }
 
-/// The parameters of RCPT in `line` from `at` on, of the extensions in `offer`; with `smtputf8`
-/// they may hold UTF-8.
+/// The parameters of RCPT in `line` from `at` on, of the extensions that `offers` says yes to; with
+/// `smtputf8` they may hold UTF-8.
 ///
 /// # Errors
 /// See the [module](self).
 pub fn rcpt(
     line: &[u8],
     at: usize,
-    offer: Offer,
+    offers: &dyn Fn(Extension) -> bool,
     smtputf8: bool,
 ) -> Result<RcptParameters, SyntaxFault> {
     let mut list = List { line, at, utf8: smtputf8 };
@@ -195,7 +199,7 @@ pub fn rcpt(
     let mut seen = Seen::default();
     while let Some(Parameter { keyword, value }) = list.next()? {
         let keyword = RcptKeyword::find(keyword)
-            .filter(|_| offer.has(Extension::Dsn))
+            .filter(|_| offers(Extension::Dsn))
             .ok_or(SyntaxFault::ParameterUnknown)?;
         seen.note(keyword.bit())?;
         match keyword {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn all(text: &str) -> Result<MailParameters, SyntaxFault> {
-    mail(format!("<> {text}").as_bytes(), 2, Offer::EVERYTHING)
+    mail(format!("<> {text}").as_bytes(), 2, &|_| true)
 }
 
 fn mail_of(text: &str) -> MailParameters {
@@ -14,7 +14,7 @@ fn mail_of(text: &str) -> MailParameters {
 
 fn rcpt_of(text: &str, smtputf8: bool) -> Result<(Option<Notify>, Option<String>), SyntaxFault> {
     let line = format!("<> {text}");
-    let parameters = rcpt(line.as_bytes(), 2, Offer::EVERYTHING, smtputf8)?;
+    let parameters = rcpt(line.as_bytes(), 2, &|_| true, smtputf8)?;
     let text = |span: Span| String::from_utf8_lossy(span.of(line.as_bytes())).into_owned();
     Ok((parameters.notify, parameters.original_recipient.map(text)))
 }
@@ -28,7 +28,7 @@ fn check_bad(bad: &[&str], fault: ValueFault) {
 #[test]
 fn nothing_is_no_parameter() {
     assert_eq!(all(""), Ok(MailParameters::default()));
-    assert_eq!(mail(b"<>", 2, Offer::EVERYTHING), Ok(MailParameters::default()));
+    assert_eq!(mail(b"<>", 2, &|_| true), Ok(MailParameters::default()));
     assert_eq!(rcpt_of("", false), Ok((None, None)));
 }
 
@@ -154,12 +154,12 @@ fn what_is_not_offered_is_unknown_whatever_its_value() {
     for text in parameters {
         let line = format!("<> {text}");
         let unknown = Err(SyntaxFault::ParameterUnknown);
-        assert_eq!(mail(line.as_bytes(), 2, Offer::NOTHING), unknown, "{text}");
+        assert_eq!(mail(line.as_bytes(), 2, &|_| false), unknown, "{text}");
     }
     for text in ["NOTIFY=x", "ORCPT=x", "SIZE=1"] {
         let line = format!("<> {text}");
         let unknown = Err(SyntaxFault::ParameterUnknown);
-        assert_eq!(rcpt(line.as_bytes(), 2, Offer::NOTHING, false), unknown, "{text}");
+        assert_eq!(rcpt(line.as_bytes(), 2, &|_| false, false), unknown, "{text}");
     }
 }
 
@@ -221,7 +221,7 @@ fn what_is_no_parameter_is_malformed() {
     for text in ["=", "SIZE==1", "-X=1", "SIZE=", "X_Y=1", "SIZE=é", "é=1"] {
         assert_eq!(all(text), Err(SyntaxFault::ParameterMalformed), "{text}");
     }
-    let glued = mail(b"<>SIZE=1", 2, Offer::EVERYTHING);
+    let glued = mail(b"<>SIZE=1", 2, &|_| true);
     assert_eq!(glued, Err(SyntaxFault::ParameterMalformed));
 }
 
@@ -239,10 +239,10 @@ proptest! {
         utf8 in any::<bool>(),
     ) {
         let line = format!("<> {text}");
-        if let Ok(parameters) = mail(line.as_bytes(), 2, Offer::EVERYTHING) {
+        if let Ok(parameters) = mail(line.as_bytes(), 2, &|_| true) {
             prop_assert!(parameters.envelope_id.is_none_or(|id| id.end() <= line.len()));
         }
-        if let Ok(parameters) = rcpt(line.as_bytes(), 2, Offer::EVERYTHING, utf8) {
+        if let Ok(parameters) = rcpt(line.as_bytes(), 2, &|_| true, utf8) {
             let original = parameters.original_recipient;
             prop_assert!(original.is_none_or(|original| original.end() <= line.len()));
         }

@@ -74,7 +74,7 @@ use std::rc::Rc;
 
 use crate::clock::Now;
 use crate::ids::MessageId;
-use crate::proto::command::{self, Command};
+use crate::proto::command::Command;
 use crate::proto::enhanced::EnhancedCode;
 use crate::proto::fault::{BoundFault, Fault, LocalFault};
 use crate::proto::line::{Found, LineAssembler};
@@ -376,7 +376,7 @@ impl ServerSession {
         if self.phase == Phase::Denied {
             return self.execute_denied(line);
         }
-        let done = match command::parse(line, &self.grammar()) {
+        let done = match self.parse(line) {
             Err(fault) => {
                 self.envelope.note_refusal(fault);
                 Err(fault)

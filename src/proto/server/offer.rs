@@ -5,28 +5,29 @@ use std::io::Write;
 
 use crate::clock::WallTime;
 use crate::limits::{ADVERTISED_COUNT_MAX, PARAMETER_TIME_S_MAX};
-use crate::proto::command::Grammar;
-use crate::proto::ext::{Extension, Offer};
+use crate::proto::command::{self, Command, Grammar};
+use crate::proto::ext::Extension;
+use crate::proto::fault::Fault;
 use crate::proto::server::{Conditions, Hello, ServerSession, TlsOffer};
 
 /// What XCLIENT takes (Postfix's XCLIENT_README).
 const XCLIENT_ATTRIBUTES: &str = "NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
 
 impl ServerSession {
-    /// What may stand in the commands of the session at the moment. With HELO a client asks for no
+    /// Parses a command by what may stand in it at the moment. With HELO a client asks for no
     /// extension (RFC 5321 §2.2.1), so that no parameter is known then.
-    pub(super) fn grammar(&self) -> Grammar {
+    ///
+    /// # Errors
+    /// What is wrong with `line`.
+    pub(super) fn parse(&self, line: &[u8]) -> Result<Command, Fault> {
         let leniency = self.policy.leniency;
-        Grammar {
-            offer: if self.hello == Hello::Ehlo { self.offer() } else { Offer::NOTHING },
+        let grammar = Grammar {
+            offers: &|extension| self.hello == Hello::Ehlo && self.offers(extension),
             smtputf8: self.envelope().wishes.is_some_and(|wishes| wishes.smtputf8),
             space_before_path: leniency.space_before_path,
             missing_brackets: leniency.missing_brackets,
-        }
-    }
-
-    fn offer(&self) -> Offer {
-        Extension::ALL.into_iter().filter(|&extension| self.offers(extension)).collect()
+        };
+        command::parse(line, &grammar)
     }
 
     fn offers(&self, extension: Extension) -> bool {
@@ -66,10 +67,9 @@ impl ServerSession {
 
     /// Appends the lines of the EHLO answer behind its first to `out` (RFC 5321 §4.1.1.1).
     pub(super) fn write_offer(&self, conditions: &Conditions, out: &mut Vec<u8>) {
-        let offer = self.offer();
         // AUTH without a mechanism is none (RFC 4954 §3).
         let is_listed = |extension: &Extension| {
-            offer.has(*extension)
+            self.offers(*extension)
                 && (*extension != Extension::Auth || self.auth_keywords().next().is_some())
         };
         let listed = || Extension::ALL.into_iter().filter(is_listed);
