@@ -38,6 +38,10 @@ use super::reports::Reports;
 use super::settings::{ListenerSettings, ShardSettings};
 use super::{Listener, Owner, Settings, Shard};
 
+/// Bits of a serial behind those that name the shard: what is made unforgeable by a serial, as the
+/// nonces of SCRAM are, must not come again on another shard.
+const SERIAL_BITS: u32 = u64::BITS - u8::BITS;
+
 /// Why a shard cannot start or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum ShardError {
@@ -264,7 +268,7 @@ impl Shard {
             mesh,
             deadlines: Deadlines::default(),
             seeds,
-            serial: 0,
+            serial: u64::from(settings.id.0) << SERIAL_BITS,
             counters: Counters::default(),
             published,
             shared: settings.shared,

@@ -1,11 +1,18 @@
 //! Clients that other people wrote, with TLS and authentication.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::support::{
     Aiosmtpd, Approach, Certificates, Config, Mail, PASSWORD, Ringpost, SMTPS_PORT, Scenario,
     SecureSender, Tls, USER, USUAL_LIMIT, assert_arrived, scenario, stored_password,
 };
+
+/// So many that each of two shards has some of them.
+const SESSIONS: usize = 32;
 
 /// A server that takes mail only from users, by STARTTLS at one port and by implicit TLS at
 /// another, and the sink behind it.
@@ -113,6 +120,28 @@ fn hops(sender: SecureSender) -> usize {
         | SecureSender::Smtplib
         | SecureSender::Swaks => 1,
     }
+}
+
+/// A proof that was overheard must be of no use at any other session, whichever shard has it.
+#[test]
+fn no_shard_repeats_a_nonce_of_another() {
+    scenario(USUAL_LIMIT, |test| {
+        let config = Config::new(test)
+            .shards(2)
+            .user(USER, &stored_password(test, PASSWORD, &["--scram"]))
+            .set_listener("auth", "\"optional\"")
+            .set_listener("auth_without_tls", true);
+        let server = Ringpost::start(test, &config);
+        let first = STANDARD.encode(format!("n,,n={USER},r=the-same-nonce"));
+        let mut challenges = BTreeSet::new();
+        for _ in 0..SESSIONS {
+            let challenge =
+                server.session().command(&format!("AUTH SCRAM-SHA-256 {first}"), "334 ");
+            challenges.insert(challenge.text());
+        }
+        assert_eq!(challenges.len(), SESSIONS);
+        server.stop(test);
+    });
 }
 
 #[test]
