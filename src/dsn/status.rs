@@ -8,6 +8,7 @@ use super::lines::push_field;
 use super::{Fate, Notice, Reported, address_text, host_name, push_body};
 use crate::proto::client::Cause;
 use crate::proto::enhanced::EnhancedCode;
+use crate::proto::parameters::hex_digit;
 use crate::proto::reply_parse::printable;
 
 impl Notice<'_> {
@@ -128,7 +129,7 @@ fn xtext(text: &[u8]) -> String {
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
         let escaped = match (byte, after) {
-            (b'+', [high, low, ..]) => digit(*high).zip(digit(*low)),
+            (b'+', [high, low, ..]) => hex_digit(*high).zip(hex_digit(*low)),
             _ => None,
         };
         if let Some((high, low)) = escaped {
@@ -140,14 +141,6 @@ fn xtext(text: &[u8]) -> String {
         }
     }
     decoded
-}
-
-const fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

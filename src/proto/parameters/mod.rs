@@ -21,6 +21,8 @@ mod date;
 mod tests;
 mod xtext;
 
+pub use self::xtext::hex_digit;
+
 use memchr::memchr;
 
 use crate::clock::WallTime;

@@ -60,7 +60,7 @@ fn embedded(text: &str) -> Option<&str> {
 }
 
 /// The value of a hexadecimal digit in upper case; both grammars want that.
-const fn hex_digit(byte: u8) -> Option<u8> {
+pub const fn hex_digit(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'A'..=b'F' => Some(byte - b'A' + 10),

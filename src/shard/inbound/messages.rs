@@ -34,23 +34,26 @@ impl Shard {
 
     /// Copies a piece of content into the spool.
     pub(super) fn append_content(&mut self, index: usize, bytes: &[u8]) {
-        let session = &mut self.sessions[index];
-        if let Some(content) = session.content
-            && let Err(error) = self.spool.append_body(content.body, bytes)
-        {
-            self.counters.refused_storage_full += u64::from(error == AppendError::Full);
-            session.machine.refuse_content(refusal(error));
+        if let Some(content) = self.sessions[index].content {
+            let result = self.spool.append_body(content.body, bytes);
+            self.appended(index, result);
         }
     }
 
     /// Puts what the machine adds to a message into the spool.
     pub(super) fn append_inserted(&mut self, index: usize) {
-        let session = &mut self.sessions[index];
-        if let Some(content) = session.content
-            && let Err(error) = self.spool.append_body(content.body, session.machine.inserted())
-        {
+        let session = &self.sessions[index];
+        if let Some(content) = session.content {
+            let result = self.spool.append_body(content.body, session.machine.inserted());
+            self.appended(index, result);
+        }
+    }
+
+    /// Tells the machine if the spool did not take a piece.
+    fn appended(&mut self, index: usize, result: Result<(), AppendError>) {
+        if let Err(error) = result {
             self.counters.refused_storage_full += u64::from(error == AppendError::Full);
-            session.machine.refuse_content(refusal(error));
+            self.sessions[index].machine.refuse_content(refusal(error));
         }
     }
 
