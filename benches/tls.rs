@@ -9,47 +9,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
-use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
-use ringpost::io::tls::{
-    ClientCertificates, Handshake, ServerTls, SharedTickets, TlsFiles, TlsPump,
-};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
+use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+use ringpost::io::tls::{Handshake, ServerTls, TlsPump};
+use rustls::{ClientConfig, ClientConnection};
 
-struct Server {
-    tls: ServerTls,
-    roots: RootCertStore,
-    _directory: tempfile::TempDir,
-}
+#[path = "common/tls_server.rs"]
+mod tls_server;
 
-impl Server {
-    fn new(key: &KeyPair) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let params = CertificateParams::new(vec!["mx.example".to_owned()]).unwrap();
-        let certificate = params.self_signed(key).unwrap();
-        let files = TlsFiles {
-            certificate: directory.path().join("cert.pem"),
-            key: directory.path().join("key.pem"),
-            ..TlsFiles::default()
-        };
-        std::fs::write(&files.certificate, certificate.pem()).unwrap();
-        std::fs::write(&files.key, key.serialize_pem()).unwrap();
-        let tickets = SharedTickets::new().unwrap();
-        let tls = ServerTls::load(&files, ClientCertificates::Off, &tickets).unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate.der().clone()).unwrap();
-        Self { tls, roots, _directory: directory }
-    }
-
-    fn client(&self, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_root_certificates(self.roots.clone())
-            .with_no_client_auth();
-        Arc::new(config)
-    }
-}
+use tls_server::Server;
 
 /// Runs a handshake; returns both ends, and how long the longest step of the server took and all.
 fn handshake(

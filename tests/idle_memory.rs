@@ -7,19 +7,21 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use allocation_counter::measure;
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::KeyPair;
 use ringpost::clock::{Now, WallTime};
 use ringpost::io::memory::MemorySource;
-use ringpost::io::tls::{
-    ClientCertificates, Handshake, ServerTls, SharedTickets, TlsFiles, TlsPump,
-};
+use ringpost::io::tls::{Handshake, TlsPump};
 use ringpost::proto::server::{
     Conditions, Event, Peer, ServerLimits, ServerPolicy, ServerSession, Storage,
 };
-use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
+use rustls::{ClientConnection, SupportedProtocolVersion};
+
+#[path = "../benches/common/tls_server.rs"]
+mod tls_server;
+
+use tls_server::Server;
 
 /// What an idle connection may take besides what lies in the shard's tables.
 const PLAIN_BYTES_MAX: u64 = 1_024;
@@ -77,28 +79,14 @@ fn a_plain_connection_keeps_little() {
 
 #[test]
 fn a_connection_under_tls_keeps_little_more() {
-    let directory = tempfile::tempdir().unwrap();
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["mx.example".to_owned()]).unwrap();
-    let certificate = params.self_signed(&key).unwrap();
-    let files = TlsFiles {
-        certificate: directory.path().join("cert.pem"),
-        key: directory.path().join("key.pem"),
-        ..TlsFiles::default()
-    };
-    std::fs::write(&files.certificate, certificate.pem()).unwrap();
-    std::fs::write(&files.key, key.serialize_pem()).unwrap();
-    let tickets = SharedTickets::new().unwrap();
-    let server = ServerTls::load(&files, ClientCertificates::Off, &tickets).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.der().clone()).unwrap();
+    let server = Server::new(&KeyPair::generate().unwrap());
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
         // Once for what the library makes only once.
-        drop(handshake(&server, &roots, version));
-        let (idle, _connection) = kept_bytes(|| handshake(&server, &roots, version));
+        drop(handshake(&server, version));
+        let (idle, _connection) = kept_bytes(|| handshake(&server, version));
         // What the cryptography allocates by itself shows only in what the process has.
         let before = resident_bytes();
-        let many: Vec<_> = (0..COUNT).map(|_| handshake(&server, &roots, version)).collect();
+        let many: Vec<_> = (0..COUNT).map(|_| handshake(&server, version)).collect();
         let resident = resident_bytes().saturating_sub(before) / COUNT;
         drop(many);
         println!("idle under {version:?}: {idle} bytes in Rust, {resident} of the process");
@@ -112,20 +100,10 @@ fn resident_bytes() -> u64 {
 }
 
 /// The server's side of a connection whose handshake is done.
-fn handshake(
-    server: &ServerTls,
-    roots: &RootCertStore,
-    version: &'static SupportedProtocolVersion,
-) -> Box<TlsPump> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[version])
-        .unwrap()
-        .with_root_certificates(roots.clone())
-        .with_no_client_auth();
+fn handshake(server: &Server, version: &'static SupportedProtocolVersion) -> Box<TlsPump> {
     let name = "mx.example".try_into().unwrap();
-    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut pump = Box::new(TlsPump::new(server).unwrap());
+    let mut client = ClientConnection::new(server.client(version), name).unwrap();
+    let mut pump = Box::new(TlsPump::new(&server.tls).unwrap());
     loop {
         let mut sent = Vec::new();
         while client.wants_write() {
