@@ -16,6 +16,8 @@ mod ids;
 mod net;
 mod process;
 mod reply;
+#[allow(dead_code, unused_imports, reason = "filled in by the commands one by one")]
+mod results;
 mod server;
 mod sink;
 mod source;
@@ -36,8 +38,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Source(args) => commands::source(args),
-        Command::Sink(args) => commands::sink(args),
+        Command::Source(args) => commands::source::run(args),
+        Command::Sink(args) => commands::sink::run(args),
         Command::Bench(args) => bench::run(&args),
     };
     match result {

@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use super::certificate::CertificateFiles;
 use super::handshakes::{self, HandshakeRun, Storm};
+use super::peers::Peer;
+use super::ringpost;
 use super::server::{Duty, Protection, Server};
-use super::{postfix, ringpost};
 use crate::client::ClientSettings;
 use crate::cpus::{CpuList, Pinned};
 use crate::date;
@@ -61,7 +62,7 @@ pub(super) enum Scenario {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     Ringpost { program: PathBuf },
-    Postfix,
+    Peer(Peer),
 }
 
 impl Subject {
@@ -69,7 +70,7 @@ impl Subject {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Ringpost { .. } => "ringpost",
-            Self::Postfix => "postfix",
+            Self::Peer(peer) => peer.name(),
         }
     }
 }
@@ -262,9 +263,9 @@ impl Plan {
             Subject::Ringpost { program } => {
                 ringpost::start(program, directory, &self.server_cpus, duty, protection)
             }
-            Subject::Postfix => {
+            Subject::Peer(peer) => {
                 let sessions = self.connections.max(self.idle_connections);
-                postfix::start(directory, sessions, duty, protection)
+                peer.start(directory, sessions, duty, protection)
             }
         }
     }

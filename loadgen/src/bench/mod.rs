@@ -18,7 +18,7 @@ mod certificate;
 mod handshakes;
 mod machine;
 mod measure;
-mod postfix;
+mod peers;
 mod report;
 mod ringpost;
 mod server;
@@ -32,12 +32,13 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::cli::{BenchArgs, PeerArg, ScenarioArg};
+use crate::cli::{BenchArgs, ScenarioArg};
 use crate::console::{self, ProgressLine};
 use crate::stop::Stop;
 use crate::tls::TlsClient;
 pub(crate) use certificate::KeyKind;
 use measure::{MailRun, Plan, Scenario, Subject};
+pub(crate) use peers::Peer;
 use report::{BenchReport, HandshakeRow, IdleRow, MailRow, MailTable};
 
 /// Measures; whether every message arrived.
@@ -199,9 +200,7 @@ fn subjects(args: &BenchArgs) -> io::Result<Vec<Subject>> {
         let program = program.canonicalize().map_err(|error| no_ringpost(&program, &error))?;
         subjects.push(Subject::Ringpost { program });
     }
-    subjects.extend(args.peer.map(|peer| match peer {
-        PeerArg::Postfix => Subject::Postfix,
-    }));
+    subjects.extend(args.peer.iter().copied().map(Subject::Peer));
     Ok(subjects)
 }
 
@@ -257,6 +256,6 @@ mod tests {
         let error = subjects(&bench_args(&["--ringpost", "/no/such"])).unwrap_err().to_string();
         assert!(error.contains("cargo build --release"), "{error}");
         let peer = subjects(&bench_args(&["--peer", "postfix", "--only-peer"])).unwrap();
-        assert_eq!(peer, [Subject::Postfix]);
+        assert_eq!(peer, [Subject::Peer(Peer::Postfix)]);
     }
 }

@@ -10,6 +10,7 @@
 //! Memory grows with connections and with the ids seen ([`crate::ids::IdSet`]), not with messages.
 
 mod connection;
+mod text;
 mod worker;
 
 use std::fs::File;
@@ -29,6 +30,8 @@ use crate::net;
 use crate::server::ServerPolicy;
 use crate::stop::Stop;
 use worker::Worker;
+
+pub(crate) use text::text;
 
 /// What a sink needs to know.
 #[derive(Clone, Debug)]

@@ -19,6 +19,7 @@ mod connection;
 mod outgoing;
 mod report;
 mod supply;
+mod text;
 mod worker;
 
 use std::fs::File;
@@ -41,6 +42,7 @@ use worker::Worker;
 
 pub(crate) use addresses::{Envelopes, Pattern, is_path_byte};
 pub(crate) use report::SourceReport;
+pub(crate) use text::text;
 
 /// What a source needs to know.
 #[derive(Clone, Debug)]

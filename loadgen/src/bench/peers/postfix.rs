@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use super::server::{Duty, Protection, STOP_TIME_MAX, Server, spawn, wait_until};
+use crate::bench::server::{Duty, Protection, STOP_TIME_MAX, Server, spawn, wait_until};
 use crate::net;
 use crate::process::Tree;
 use crate::tls::TlsMode;
