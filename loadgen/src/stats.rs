@@ -76,7 +76,15 @@ impl Latencies {
         if self.histogram.is_empty() {
             return None;
         }
-        let curve = self.histogram.iter_quantiles(CURVE_TICKS).take(CURVE_POINTS_MAX);
+        let points = self.histogram.iter_quantiles(CURVE_TICKS).take(CURVE_POINTS_MAX);
+        let mut curve: Vec<CurvePoint> = points
+            .map(|point| CurvePoint {
+                share: point.quantile(),
+                ms: us_to_ms(point.value_iterated_to()),
+            })
+            .collect();
+        // Many of the same latency are told again for each share that they reach over.
+        curve.dedup_by(|next, kept| next.share <= kept.share);
         Some(Distribution {
             count: self.histogram.len(),
             mean_ms: self.histogram.mean() / 1_000.0,
@@ -85,12 +93,7 @@ impl Latencies {
             p99_ms: self.at_ms(0.99),
             p99_9_ms: self.at_ms(0.999),
             max_ms: us_to_ms(self.histogram.max()),
-            curve: curve
-                .map(|point| CurvePoint {
-                    share: point.quantile(),
-                    ms: us_to_ms(point.value_iterated_to()),
-                })
-                .collect(),
+            curve,
         })
     }
 }
@@ -175,7 +178,7 @@ mod tests {
         }
         let Distribution { curve, max_ms, .. } = latencies.distribution().unwrap();
         assert!((20..=CURVE_POINTS_MAX).contains(&curve.len()), "{}", curve.len());
-        assert!(curve.is_sorted_by(|one, next| one.share <= next.share && one.ms <= next.ms));
+        assert!(curve.is_sorted_by(|one, next| one.share < next.share && one.ms <= next.ms));
         let last = curve.last().unwrap();
         assert!((last.share - 1.0).abs() < 1e-12 && (last.ms - max_ms).abs() < 1e-9, "{last:?}");
         for point in curve {

@@ -86,13 +86,15 @@ impl Timeline {
         Some(row.close(place))
     }
 
-    /// All seconds.
+    /// All seconds up to the last in which something happened.
     pub(super) fn seconds(&self) -> Vec<Second> {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         let closed = rows.closed.len();
         let open = rows.open.iter().enumerate();
         let rest = open.map(|(place, second)| second.close(closed + place));
-        rows.closed.iter().copied().chain(rest).collect()
+        let mut seconds: Vec<Second> = rows.closed.iter().copied().chain(rest).collect();
+        while seconds.pop_if(|last| last.accepted + last.failed + last.in_flight == 0).is_some() {}
+        seconds
     }
 }
 

@@ -143,7 +143,7 @@ fn delays_are_kept() {
     assert_eq!(sent.code, 0);
     assert_eq!(sink.stop()["messages"], 20);
     let at_least = |kind: &str, ms: f64| {
-        let measured = sent.report[kind]["p50_ms"].as_f64().unwrap();
+        let measured = sent.report["stages"][kind]["p50_ms"].as_f64().unwrap();
         assert!(measured >= ms, "{kind}: {measured}");
     };
     at_least("connect", 10.0);
