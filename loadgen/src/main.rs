@@ -8,7 +8,6 @@ mod cli;
 mod client;
 mod commands;
 mod console;
-#[allow(dead_code, reason = "filled in by the commands one by one")]
 mod content;
 mod cpus;
 mod date;
@@ -22,6 +21,7 @@ mod reply;
 #[allow(dead_code, unused_imports, reason = "filled in by the commands one by one")]
 mod results;
 mod server;
+mod shares;
 mod sink;
 mod source;
 mod stamp;
@@ -41,7 +41,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Source(args) => commands::source::run(args),
+        Command::Source(args) => commands::source::run(*args),
         Command::Sink(args) => commands::sink::run(args),
         Command::Bench(args) => bench::run(&args),
     };

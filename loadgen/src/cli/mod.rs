@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use bench::{BenchArgs, ScenarioArg};
 pub(crate) use sink::{RefuseAtArg, SinkArgs};
 pub(crate) use source::SourceArgs;
+pub(crate) use workload::WorkloadArgs;
 
 /// Load generator for SMTP servers.
 ///
@@ -27,7 +28,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Send messages to an SMTP server and measure.
-    Source(SourceArgs),
+    Source(Box<SourceArgs>),
     /// Accept messages and count them.
     Sink(SinkArgs),
     /// Start Ringpost, a sink and a source, and measure Ringpost; beside it another server.
