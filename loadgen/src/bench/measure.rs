@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,12 +15,14 @@ use super::peers::Peer;
 use super::ringpost;
 use super::server::{Duty, Protection, Server};
 use crate::client::ClientSettings;
+use crate::content::Contents;
 use crate::cpus::{CpuList, Pinned};
 use crate::date;
 use crate::net;
+use crate::results::SourceResults;
 use crate::server::{RefuseAt, ServerPolicy};
 use crate::sink::{Sink, SinkSettings};
-use crate::source::{self, Envelopes, Source, SourceReport, SourceSettings};
+use crate::source::{self, Arrivals, Envelopes, Schedule, Source, SourceSettings};
 use crate::stats::Percentiles;
 use crate::stop::Stop;
 use crate::tls::{TlsClient, TlsMode};
@@ -41,6 +44,9 @@ const REST: Duration = Duration::from_secs(1);
 
 /// As many rests show what idle connections cost.
 const IDLE_RESTS: u32 = 5;
+
+/// Who sends what the bench sends.
+const SENDER: &str = "sender@loadgen.example";
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -161,7 +167,7 @@ impl Plan {
         stop.set();
         drop(server);
         let totals = sink.finish()?;
-        let rate = report.accepted as f64 / time.as_secs_f64().max(report.seconds);
+        let rate = report.accepted as f64 / time.as_secs_f64().max(report.measured_s);
         Ok(mail_run(&report, rate, cpu, totals.duplicates))
     }
 
@@ -231,8 +237,8 @@ impl Plan {
         let (handshakes_per_second, handshakes_failed) = storm.end()?;
         Ok(HandshakeRun {
             message_rate: self.handshake_message_rate,
-            latency_alone: alone.message,
-            latency_beside: beside.message,
+            latency_alone: latency(&alone),
+            latency_beside: latency(&beside),
             handshakes_per_second,
             handshakes_failed,
         })
@@ -276,15 +282,17 @@ impl Plan {
         server: &dyn Server,
         scenario: Scenario,
         warm_up: Option<u64>,
-    ) -> io::Result<(SourceReport, Instant)> {
+    ) -> io::Result<(SourceResults, Instant)> {
         let is_paced = scenario == Scenario::Handshakes && warm_up.is_none();
         let tls = if scenario == Scenario::Handshakes { TlsMode::None } else { self.tls };
+        let date = date::rfc5322(SystemTime::now());
+        let schedule = Schedule::steady(self.handshake_message_rate, Arrivals::Even);
         let settings = SourceSettings {
             target: server.address(),
             connections: self.connections as usize,
             messages: warm_up.or(self.messages),
             time: self.time.filter(|_| warm_up.is_none()),
-            size_bytes: self.size_bytes,
+            contents: Arc::new(Contents::plain(SENDER, &date, self.size_bytes)),
             messages_per_connection: u64::from(scenario == Scenario::AcceptSingle),
             client: ClientSettings {
                 name: "loadgen.example".to_owned(),
@@ -294,15 +302,18 @@ impl Plan {
             tls,
             tls_client: self.tls_client.clone(),
             run_ahead: false,
-            envelopes: Envelopes::plain("sender@loadgen.example", "recipient@sink.example")?,
-            rate: is_paced.then_some(self.handshake_message_rate),
+            envelopes: Envelopes::plain(SENDER, "recipient@sink.example")?,
+            schedule: is_paced.then_some(schedule),
+            warm_up: Duration::ZERO,
+            cool_down: Duration::ZERO,
+            seed: 1,
             cpus: Some(self.generator_cpus.clone()),
             timeout: REPLY_TIME_MAX,
             reconnect: false,
             acked: None,
             run: source::fresh_run(),
         };
-        let source = Source::start(settings, &date::rfc5322(SystemTime::now()), &self.stop)?;
+        let source = Source::start(settings, &self.stop)?;
         while !source.has_ended() {
             thread::sleep(GLANCE);
         }
@@ -370,13 +381,17 @@ impl Plan {
     }
 }
 
-fn mail_run(report: &SourceReport, rate: f64, cpu: Duration, duplicates: u64) -> MailRun {
+fn mail_run(report: &SourceResults, rate: f64, cpu: Duration, duplicates: u64) -> MailRun {
     MailRun {
         messages: report.accepted,
         failed: report.refused + report.lost + report.unsent,
         messages_per_second: rate,
         cpu_us_per_message: cpu.as_secs_f64() * 1e6 / report.accepted.max(1) as f64,
-        latency: report.message,
+        latency: latency(report),
         duplicates,
     }
+}
+
+fn latency(report: &SourceResults) -> Option<Percentiles> {
+    report.stages.message.as_ref().map(Percentiles::from)
 }
