@@ -287,6 +287,7 @@ impl Plan {
         let date = date::rfc5322(SystemTime::now());
         let settings = SourceSettings {
             target: server.address(),
+            origins: Arc::default(),
             connections: self.connections as usize,
             messages: warm_up.or(self.messages),
             time: self.time.filter(|_| warm_up.is_none()),
@@ -296,6 +297,7 @@ impl Plan {
                 name: "loadgen.example".to_owned(),
                 pipelining: self.pipelining,
                 starttls: tls == TlsMode::Starttls,
+                ..ClientSettings::default()
             },
             tls,
             tls_client: self.tls_client.clone(),

@@ -9,6 +9,7 @@ mod workload;
 use clap::{Parser, Subcommand};
 
 pub(crate) use bench::{BenchArgs, ScenarioArg};
+pub(crate) use dialogue::DialogueArgs;
 pub(crate) use sink::{RefuseAtArg, SinkArgs};
 pub(crate) use source::SourceArgs;
 

@@ -1,37 +1,64 @@
 //! The sending side of SMTP as a machine without sockets: replies go in, commands come out.
 //!
-//! The order of a session: greeting, EHLO (HELO where that is refused), then for each message MAIL,
-//! RCPT, DATA and the content, then QUIT. With PIPELINING (RFC 2920) MAIL, every RCPT and DATA
-//! travel together; [`ClientSession::queue_transaction`] may then be called again as soon as the
-//! content of the message before is queued, because the end of data may be followed by more.
+//! The order of a session: greeting, EHLO (HELO where that is refused), STARTTLS and AUTH if asked
+//! for, then for each message MAIL, RCPT, DATA and the content, then QUIT.
+//!
+//! With PIPELINING (RFC 2920) MAIL, every RCPT and DATA travel together;
+//! [`ClientSession::queue_transaction`] may then be called again as soon as the content of the
+//! message before is queued, because the end of data may be followed by more. BDAT (RFC 3030) needs
+//! no 354: MAIL, every RCPT and the content travel together, except in a transaction that runs ahead
+//! of a reply to the content before; its content follows the replies to its recipients.
 //!
 //! # Guarantees
 //! Each message that was begun ends in exactly one [`Event::Done`], in the order of beginning, as
-//! long as the connection lives. What is open when it dies is the caller's to count.
+//! long as the connection lives. What is open when it dies is the caller's to count. A password is
+//! said only over TLS, unless the settings say otherwise.
 //!
 //! # Never
 //! Reads a clock or touches a socket; allocates for a message, once its buffers have grown.
 //!
 //! # Failures
-//! A reply that nothing asked for, or no SMTP at all: [`Event::Broken`]; the caller closes.
+//! A reply that nothing asked for, or no SMTP at all: [`Event::Broken`]; the caller closes. A server
+//! that does not offer what the settings need: [`Event::Unfit`].
 //!
 //! # Bounds
-//! Replies awaited at once: two transactions of the configured number of recipients.
+//! Replies awaited at once: two transactions of the configured number of recipients, and
+//! `CHUNKS_AWAITED_MAX` pieces of a content.
+
+mod login;
+mod settings;
 
 use std::collections::VecDeque;
+use std::io::Write;
+use std::sync::Arc;
 
 use crate::reply::{Code, ReplyLine};
+use settings::Offers;
 
-/// Where in a session a reply was given.
+pub(crate) use login::{Login, Mechanism};
+pub(crate) use settings::{ClientSettings, Transfer, Unfit};
+
+/// Pieces of a content by BDAT that are sent ahead of their replies (RFC 3030 §4.2).
+const CHUNKS_AWAITED_MAX: u32 = 64;
+
+/// Where in a session something was said or failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
+    /// TCP; no reply belongs to it.
+    Connect,
     Greeting,
     Hello,
     StartTls,
+    /// The handshake; no reply belongs to it.
+    Tls,
+    Auth,
     Reset,
     Mail,
     Recipient,
     Data,
+    /// A piece of a content that is not the last.
+    Bdat,
+    /// The end of the content, be it by DATA or BDAT.
     EndOfData,
     Quit,
 }
@@ -40,13 +67,17 @@ impl Stage {
     /// For people: "451 at end of data".
     pub(crate) const fn phrase(self) -> &'static str {
         match self {
+            Self::Connect => "connect",
             Self::Greeting => "greeting",
             Self::Hello => "EHLO",
             Self::StartTls => "STARTTLS",
+            Self::Tls => "TLS handshake",
+            Self::Auth => "AUTH",
             Self::Reset => "RSET",
             Self::Mail => "MAIL",
             Self::Recipient => "RCPT",
             Self::Data => "DATA",
+            Self::Bdat => "BDAT",
             Self::EndOfData => "end of data",
             Self::Quit => "QUIT",
         }
@@ -67,13 +98,14 @@ pub(crate) enum Outcome {
 pub(crate) enum Event {
     /// Nothing to do but to send what was written.
     None,
-    /// The greeting and EHLO are done: messages may begin.
+    /// The session is open: messages may begin.
     Ready,
     /// STARTTLS was accepted: the caller protects the connection and then calls
     /// [`ClientSession::protected`].
     StartTls,
-    /// The server waits for the content: the caller queues it and its end, then calls
-    /// [`ClientSession::content_queued`].
+    /// The server waits for the content. By DATA the caller queues it and its end, then calls
+    /// [`ClientSession::content_queued`]; by BDAT it queues pieces as long as
+    /// [`ClientSession::wants_chunk`].
     SendContent,
     /// The server said 354 though every recipient was refused: the caller queues an end of data
     /// alone (RFC 2920 §3.1) and calls [`ClientSession::content_queued`].
@@ -83,37 +115,69 @@ pub(crate) enum Event {
     /// The server said 421, or refused the session before a message could begin: the connection is
     /// of no more use. A message that is open was not taken.
     Unwelcome { stage: Stage, code: Code },
+    /// The server does not offer what the settings need.
+    Unfit(Unfit),
     /// QUIT was answered.
     Closed,
     /// The session is out of step.
     Broken,
 }
 
-/// What a session says and how.
-#[derive(Clone, Debug)]
-pub(crate) struct ClientSettings {
-    /// The name in EHLO.
-    pub(crate) name: String,
-    /// Use PIPELINING where it is offered.
-    pub(crate) pipelining: bool,
-    /// Say STARTTLS before anything else; a server that does not offer it is of no use then.
-    pub(crate) starttls: bool,
+/// How far the content of a transaction by BDAT is. By DATA it is the replies that tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// There is none, or all of it is queued.
+    None,
+    /// It may follow once the recipients are answered.
+    Due,
+    /// Pieces of it may be queued.
+    Open,
+}
+
+/// What MAIL says besides the sender.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MailParameters {
+    size_bytes: Option<usize>,
+    is_8bit: bool,
+    is_utf8: bool,
+}
+
+impl MailParameters {
+    /// Appends each with a space before it.
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        if let Some(size_bytes) = self.size_bytes {
+            // RFC 1870 §6. Writing to a Vec cannot fail.
+            let _ = write!(out, " SIZE={size_bytes}");
+        }
+        if self.is_8bit {
+            // RFC 6152 §3.
+            out.extend_from_slice(b" BODY=8BITMIME");
+        }
+        if self.is_utf8 {
+            // RFC 6531 §3.4.
+            out.extend_from_slice(b" SMTPUTF8");
+        }
+    }
 }
 
 /// One session; [`ClientSession::reset`] makes it ready for the next connection.
 #[derive(Debug)]
 pub(crate) struct ClientSession {
-    settings: ClientSettings,
+    settings: Arc<ClientSettings>,
     /// What the replies to come belong to, oldest first.
     awaited: VecDeque<Stage>,
+    /// Those of them that belong to pieces of a content.
+    chunks_awaited: u32,
     /// Commands of the transaction that are still to be said, without pipelining; each with CRLF.
     unsaid: Vec<u8>,
     unsaid_from: usize,
-    offers_pipelining: bool,
-    offers_starttls: bool,
+    content: Content,
+    offers: Offers,
     is_protected: bool,
     /// EHLO was refused, HELO is the last attempt.
     said_helo: bool,
+    /// Answers of AUTH that were said.
+    answers_said: usize,
     /// A refused transaction may have left a sender behind in the server.
     needs_reset: bool,
     recipients_accepted: u32,
@@ -123,58 +187,68 @@ pub(crate) struct ClientSession {
 
 impl ClientSession {
     /// A session that waits for the greeting.
-    pub(crate) fn new(settings: ClientSettings) -> Self {
+    pub(crate) fn new(settings: Arc<ClientSettings>) -> Self {
         let mut session = Self {
             settings,
             awaited: VecDeque::new(),
+            chunks_awaited: 0,
             unsaid: Vec::new(),
             unsaid_from: 0,
-            offers_pipelining: false,
-            offers_starttls: false,
+            content: Content::None,
+            offers: Offers::default(),
             is_protected: false,
             said_helo: false,
+            answers_said: 0,
             needs_reset: false,
             recipients_accepted: 0,
             recipients_refused: 0,
             refusal: None,
         };
-        session.reset();
+        session.reset(false);
         session
     }
 
-    /// Begins again on another connection.
-    pub(crate) fn reset(&mut self) {
+    /// Begins again on another connection, which may be protected from its first byte on.
+    pub(crate) fn reset(&mut self, is_protected: bool) {
         self.awaited.clear();
         self.awaited.push_back(Stage::Greeting);
-        self.forget_extensions();
-        self.is_protected = false;
-        self.said_helo = false;
-        self.needs_reset = false;
+        self.chunks_awaited = 0;
         self.unsaid.clear();
         self.unsaid_from = 0;
+        self.content = Content::None;
+        self.offers = Offers::default();
+        self.is_protected = is_protected;
+        self.said_helo = false;
+        self.answers_said = 0;
+        self.needs_reset = false;
         self.forget_replies();
     }
 
     /// The connection is protected: the session begins anew with EHLO (RFC 3207 §4.2).
     pub(crate) fn protected(&mut self, out: &mut Vec<u8>) {
-        self.forget_extensions();
+        self.offers = Offers::default();
         self.is_protected = true;
         self.say_hello("EHLO", out);
     }
 
-    fn forget_extensions(&mut self) {
-        self.offers_pipelining = false;
-        self.offers_starttls = false;
-    }
-
     /// Whether commands may run ahead of replies on this connection.
     pub(crate) fn pipelines(&self) -> bool {
-        self.offers_pipelining && self.settings.pipelining
+        self.offers.pipelining && self.settings.pipelining
+    }
+
+    /// How the content of a message travels.
+    pub(crate) fn transfer(&self) -> Transfer {
+        self.settings.transfer
     }
 
     /// Whether a reply is due.
     pub(crate) fn awaits_reply(&self) -> bool {
         !self.awaited.is_empty()
+    }
+
+    /// How many replies are due.
+    pub(crate) fn awaited(&self) -> usize {
+        self.awaited.len()
     }
 
     /// The stage of the next reply, for a message about a session that ended without it.
@@ -186,28 +260,46 @@ impl ClientSession {
     /// the consequence: 503 at RCPT after a refused MAIL, 554 at DATA without a recipient.
     pub(crate) fn has_failed(&self) -> bool {
         self.refusal.is_some_and(|(cause, _)| {
-            let after_recipients = matches!(self.stage(), Some(Stage::Data | Stage::EndOfData));
-            cause == Stage::Mail || (after_recipients && self.recipients_accepted == 0)
+            let after_recipients =
+                matches!(self.stage(), Some(Stage::Data | Stage::Bdat | Stage::EndOfData));
+            matches!(cause, Stage::Mail | Stage::Bdat)
+                || (after_recipients && self.recipients_accepted == 0)
         })
     }
 
-    /// Begins a transaction: `write_commands` appends the MAIL and RCPT lines, each with its CRLF.
-    /// Only after [`Event::Ready`] or [`Event::Done`], or with pipelining once the content of the
-    /// message before is queued.
+    /// Begins a transaction of a message of `size_bytes`: `write_commands` appends the MAIL and
+    /// RCPT lines, each with its CRLF. Only after [`Event::Ready`] or [`Event::Done`], or with
+    /// pipelining once the content of the message before is queued. By BDAT the content may follow
+    /// at once, if [`Self::wants_chunk`].
     pub(crate) fn queue_transaction(
         &mut self,
+        size_bytes: usize,
         out: &mut Vec<u8>,
-        write_commands: impl FnOnce(&mut Vec<u8>),
+        write_commands: impl FnOnce(MailParameters, &mut Vec<u8>),
     ) {
         assert!(self.unsaid_from == self.unsaid.len(), "one transaction is said at a time");
+        assert!(self.content == Content::None, "one content is sent at a time");
+        let runs_ahead = self.awaits_reply();
         self.unsaid.clear();
         self.unsaid_from = 0;
         if self.needs_reset {
             self.needs_reset = false;
             self.unsaid.extend_from_slice(b"RSET\r\n");
         }
-        write_commands(&mut self.unsaid);
-        self.unsaid.extend_from_slice(b"DATA\r\n");
+        let declares_size = self.settings.declares_size && self.offers.size;
+        let parameters = MailParameters {
+            size_bytes: declares_size.then_some(size_bytes),
+            is_8bit: self.settings.is_8bit,
+            is_utf8: self.settings.is_utf8,
+        };
+        write_commands(parameters, &mut self.unsaid);
+        match self.settings.transfer {
+            Transfer::Data => self.unsaid.extend_from_slice(b"DATA\r\n"),
+            Transfer::Bdat { .. } if self.pipelines() && !runs_ahead => {
+                self.content = Content::Open;
+            }
+            Transfer::Bdat { .. } => self.content = Content::Due,
+        }
         self.say_next(out);
         if self.pipelines() {
             while self.say_next(out) {}
@@ -217,6 +309,27 @@ impl ClientSession {
     /// The content and its end are queued; their reply is awaited.
     pub(crate) fn content_queued(&mut self) {
         self.awaited.push_back(Stage::EndOfData);
+    }
+
+    /// Whether the next piece of the content may be queued, by BDAT.
+    pub(crate) fn wants_chunk(&self) -> bool {
+        self.content == Content::Open
+            && if self.pipelines() {
+                self.chunks_awaited < CHUNKS_AWAITED_MAX
+            } else {
+                !self.awaits_reply()
+            }
+    }
+
+    /// A piece is queued with its BDAT; `is_last` if that said LAST.
+    pub(crate) fn chunk_queued(&mut self, is_last: bool) {
+        if is_last {
+            self.content = Content::None;
+            self.awaited.push_back(Stage::EndOfData);
+        } else {
+            self.chunks_awaited += 1;
+            self.awaited.push_back(Stage::Bdat);
+        }
     }
 
     /// Says QUIT; with pipelining it may follow the end of data at once (RFC 2920 §3.1).
@@ -237,7 +350,7 @@ impl ClientSession {
             };
         };
         if stage == Stage::Hello && line.code.is_positive() {
-            self.take_extension(line.text);
+            self.offers.take(line.text);
         }
         if !line.last {
             return Event::None;
@@ -255,39 +368,100 @@ impl ClientSession {
 
     fn handle_reply(&mut self, stage: Stage, code: Code, out: &mut Vec<u8>) -> Event {
         match stage {
-            Stage::Greeting if code.is_positive() => self.say_hello("EHLO", out),
-            Stage::Hello if code.is_positive() && self.settings.starttls && !self.is_protected => {
-                if !self.offers_starttls {
-                    return Event::Unwelcome { stage: Stage::StartTls, code: NOT_IMPLEMENTED };
-                }
-                out.extend_from_slice(b"STARTTLS\r\n");
-                self.awaited.push_back(Stage::StartTls);
+            Stage::Greeting if code.is_positive() => {
+                self.say_hello("EHLO", out);
+                Event::None
             }
-            Stage::StartTls if code.is_positive() => return Event::StartTls,
-            Stage::StartTls => return Event::Unwelcome { stage, code },
-            Stage::Hello if code.is_positive() => return Event::Ready,
+            Stage::Hello if code.is_positive() => self.handle_hello(out),
             // RFC 5321 §4.1.4: a server that knows no EHLO is greeted with HELO. A second refusal
             // is final.
             Stage::Hello if !self.said_helo && !code.is_transient() => {
                 self.said_helo = true;
                 self.say_hello("HELO", out);
+                Event::None
             }
-            Stage::Greeting | Stage::Hello => return Event::Unwelcome { stage, code },
-            Stage::Reset => {}
-            Stage::Mail if code.is_positive() => {}
-            Stage::Recipient if code.is_positive() => self.recipients_accepted += 1,
-            Stage::Recipient => {
-                self.recipients_refused += 1;
-                self.refusal.get_or_insert((stage, code));
+            Stage::StartTls if code.is_positive() => Event::StartTls,
+            Stage::Auth => self.handle_auth_reply(code, out),
+            // No reply belongs to the last two.
+            Stage::Greeting | Stage::Hello | Stage::StartTls | Stage::Connect | Stage::Tls => {
+                Event::Unwelcome { stage, code }
             }
-            Stage::Mail => {
-                self.refusal.get_or_insert((stage, code));
+            Stage::Reset => self.handle_envelope(),
+            Stage::Mail | Stage::Recipient => {
+                match stage {
+                    _ if !code.is_positive() => {
+                        self.recipients_refused += u32::from(stage == Stage::Recipient);
+                        self.refusal.get_or_insert((stage, code));
+                    }
+                    Stage::Recipient => self.recipients_accepted += 1,
+                    _ => {}
+                }
+                self.handle_envelope()
             }
-            Stage::Data => return self.handle_data_reply(code),
-            Stage::EndOfData => return self.finish(stage, code),
-            Stage::Quit => return Event::Closed,
+            Stage::Data => self.handle_data_reply(code),
+            Stage::Bdat => self.handle_chunk_reply(code),
+            Stage::EndOfData => self.finish(stage, code),
+            Stage::Quit => Event::Closed,
         }
-        self.skip_unsaid_after_refusal()
+    }
+
+    fn handle_hello(&mut self, out: &mut Vec<u8>) -> Event {
+        if self.settings.starttls && !self.is_protected {
+            if !self.offers.starttls {
+                return Event::Unfit(Unfit::NoStarttls);
+            }
+            out.extend_from_slice(b"STARTTLS\r\n");
+            self.awaited.push_back(Stage::StartTls);
+            return Event::None;
+        }
+        if let Some(unfit) = self.settings.unfit_for(&self.offers, self.is_protected) {
+            return Event::Unfit(unfit);
+        }
+        let Some(login) = &self.settings.login else {
+            return Event::Ready;
+        };
+        self.answers_said = login.begin(out);
+        self.awaited.push_back(Stage::Auth);
+        Event::None
+    }
+
+    fn handle_auth_reply(&mut self, code: Code, out: &mut Vec<u8>) -> Event {
+        const CONTINUE: Code = Code(334);
+        match &self.settings.login {
+            Some(_) if code.is_positive() => Event::Ready,
+            Some(login) if code == CONTINUE && login.answer(self.answers_said, out) => {
+                self.answers_said += 1;
+                self.awaited.push_back(Stage::Auth);
+                Event::None
+            }
+            // It asks for more than the mechanism has.
+            Some(_) if code == CONTINUE => Event::Broken,
+            Some(_) | None => Event::Unwelcome { stage: Stage::Auth, code },
+        }
+    }
+
+    /// RSET, MAIL or RCPT is answered. Without pipelining the client need not say what cannot
+    /// succeed any more; and a content by BDAT may have waited for this.
+    fn handle_envelope(&mut self) -> Event {
+        if self.awaits_reply() {
+            return Event::None;
+        }
+        let unsaid = &self.unsaid[self.unsaid_from..];
+        let is_complete = unsaid.is_empty() || unsaid == b"DATA\r\n";
+        let cause = self.refusal.filter(|(stage, _)| {
+            *stage == Stage::Mail || (is_complete && self.recipients_accepted == 0)
+        });
+        if let Some((stage, code)) = cause {
+            self.unsaid_from = self.unsaid.len();
+            self.content = Content::None;
+            self.needs_reset = true;
+            return self.finish(stage, code);
+        }
+        if unsaid.is_empty() && self.content == Content::Due {
+            self.content = Content::Open;
+            return Event::SendContent;
+        }
+        Event::None
     }
 
     fn handle_data_reply(&mut self, code: Code) -> Event {
@@ -302,19 +476,26 @@ impl ClientSession {
         }
     }
 
-    /// Without pipelining the client need not say what cannot succeed any more.
-    fn skip_unsaid_after_refusal(&mut self) -> Event {
-        let Some((stage, code)) = self.refusal else {
-            return Event::None;
-        };
-        let only_data_is_left = &self.unsaid[self.unsaid_from..] == b"DATA\r\n";
-        let hopeless = stage == Stage::Mail || (only_data_is_left && self.recipients_accepted == 0);
-        if self.awaits_reply() || !hopeless {
+    /// A piece that is not the last is answered. RFC 3030 §2: after a refusal no more is sent.
+    fn handle_chunk_reply(&mut self, code: Code) -> Event {
+        self.chunks_awaited -= 1;
+        if code.is_positive() {
+            let goes_on = self.content == Content::Open;
+            return if goes_on { Event::SendContent } else { Event::None };
+        }
+        match self.refusal {
+            Some((Stage::Bdat, _)) => {}
+            // A recipient that was refused is not why the others get nothing.
+            Some(_) if self.recipients_accepted == 0 => {}
+            Some(_) | None => self.refusal = Some((Stage::Bdat, code)),
+        }
+        if self.content == Content::Open {
+            self.content = Content::None;
+        }
+        if matches!(self.stage(), Some(Stage::Bdat | Stage::EndOfData)) {
             return Event::None;
         }
-        self.unsaid_from = self.unsaid.len();
-        self.needs_reset = true;
-        self.finish(stage, code)
+        self.finish(Stage::Bdat, code)
     }
 
     /// The end of a transaction whose last reply was `code` at `stage`. An earlier refusal is the
@@ -323,8 +504,11 @@ impl ClientSession {
         let outcome = if self.recipients_accepted > 0 && code.is_positive() {
             Outcome::Accepted { recipients_refused: self.recipients_refused }
         } else {
-            let cause = self.refusal.filter(|_| self.recipients_accepted == 0);
-            let (stage, code) = cause.unwrap_or((stage, code));
+            // RFC 3030 §2: what a refused BDAT leaves behind is cleared by RSET.
+            self.needs_reset |= self.settings.transfer != Transfer::Data;
+            let is_cause =
+                |(stage, _): &(Stage, Code)| self.recipients_accepted == 0 || *stage == Stage::Bdat;
+            let (stage, code) = self.refusal.filter(is_cause).unwrap_or((stage, code));
             Outcome::Refused { stage, code }
         };
         self.forget_replies();
@@ -362,202 +546,10 @@ impl ClientSession {
         }
         self.awaited.push_back(Stage::Hello);
     }
-
-    fn take_extension(&mut self, text: &[u8]) {
-        let keyword = text.split(|byte| *byte == b' ').next().unwrap_or_default();
-        self.offers_pipelining |= keyword.eq_ignore_ascii_case(b"PIPELINING");
-        self.offers_starttls |= keyword.eq_ignore_ascii_case(b"STARTTLS");
-    }
 }
 
 /// RFC 5321 §3.8: service not available, closing transmission channel.
 const SHUTTING_DOWN: Code = Code(421);
 
-/// What a server would say to a command that it does not offer (RFC 5321 §4.2.4).
-const NOT_IMPLEMENTED: Code = Code(502);
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::reply::{Next, ReplyParser};
-
-    struct Talk {
-        session: ClientSession,
-        out: Vec<u8>,
-    }
-
-    impl Talk {
-        fn new(pipelining: bool) -> Self {
-            let settings = ClientSettings { name: "me".to_owned(), pipelining, starttls: false };
-            Self { session: ClientSession::new(settings), out: Vec::new() }
-        }
-
-        /// The event of the last line of `replies`; those before it must mean nothing.
-        fn hear(&mut self, replies: &str) -> Event {
-            let mut parser = ReplyParser::default();
-            let mut rest = replies.as_bytes();
-            let mut last = Event::None;
-            while !rest.is_empty() {
-                assert_eq!(last, Event::None, "before {:?}", String::from_utf8_lossy(rest));
-                let Next::Line { consumed, line } = parser.next(rest) else {
-                    panic!("no reply");
-                };
-                last = self.session.handle_line(line, &mut self.out);
-                rest = &rest[consumed..];
-            }
-            last
-        }
-
-        fn said(&mut self) -> String {
-            String::from_utf8(std::mem::take(&mut self.out)).unwrap()
-        }
-
-        fn greeted(pipelining: bool) -> Self {
-            let mut talk = Self::new(pipelining);
-            assert_eq!(talk.hear("220 hi\r\n"), Event::None);
-            assert_eq!(talk.said(), "EHLO me\r\n");
-            assert_eq!(talk.hear("250-you\r\n250-pipelining\r\n250 SIZE\r\n"), Event::Ready);
-            talk
-        }
-
-        fn begin(&mut self) {
-            self.session.queue_transaction(&mut self.out, |out| {
-                out.extend_from_slice(b"MAIL FROM:<a>\r\nRCPT TO:<b>\r\nRCPT TO:<c>\r\n");
-            });
-        }
-    }
-
-    const ACCEPTED: Event = Event::Done(Outcome::Accepted { recipients_refused: 0 });
-
-    fn refused(stage: Stage, code: u16) -> Event {
-        Event::Done(Outcome::Refused { stage, code: Code(code) })
-    }
-
-    #[test]
-    fn a_group_of_commands_travels_together() {
-        let mut talk = Talk::greeted(true);
-        talk.begin();
-        assert_eq!(talk.said(), "MAIL FROM:<a>\r\nRCPT TO:<b>\r\nRCPT TO:<c>\r\nDATA\r\n");
-        assert_eq!(talk.hear("250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n"), Event::SendContent);
-        talk.session.content_queued();
-        talk.session.queue_quit(&mut talk.out);
-        assert_eq!(talk.hear("250 queued\r\n"), ACCEPTED);
-        assert_eq!(talk.hear("221 bye\r\n"), Event::Closed);
-        assert!(!talk.session.awaits_reply());
-    }
-
-    #[test]
-    fn the_next_transaction_may_follow_the_content() {
-        let mut talk = Talk::greeted(true);
-        talk.begin();
-        assert_eq!(talk.hear("250 a\r\n250 a\r\n250 a\r\n354 go\r\n"), Event::SendContent);
-        talk.session.content_queued();
-        talk.begin();
-        assert_eq!(talk.hear("250 queued\r\n"), ACCEPTED);
-        assert_eq!(talk.hear("250 a\r\n550 a\r\n250 a\r\n354 go\r\n"), Event::SendContent);
-        talk.session.content_queued();
-        let partly = Event::Done(Outcome::Accepted { recipients_refused: 1 });
-        assert_eq!(talk.hear("250 queued\r\n"), partly);
-    }
-
-    #[test]
-    fn without_pipelining_each_command_waits() {
-        let mut talk = Talk::greeted(false);
-        talk.begin();
-        for (said, reply) in [
-            ("MAIL FROM:<a>\r\n", "250-long\r\n250 ok\r\n"),
-            ("RCPT TO:<b>\r\n", "550 no\r\n"),
-            ("RCPT TO:<c>\r\n", "250 ok\r\n"),
-        ] {
-            assert_eq!(talk.said(), said);
-            assert_eq!(talk.hear(reply), Event::None);
-        }
-        assert_eq!(talk.said(), "DATA\r\n");
-        assert_eq!(talk.hear("354 go\r\n"), Event::SendContent);
-        talk.session.content_queued();
-        assert_eq!(talk.hear("451 4.3.0 disk\r\n"), refused(Stage::EndOfData, 451));
-    }
-
-    #[test]
-    fn a_refusal_is_reported_with_its_cause_and_the_session_goes_on() {
-        let mut talk = Talk::greeted(true);
-        talk.begin();
-        assert_eq!(talk.hear("250 ok\r\n550 no\r\n"), Event::None);
-        assert!(!talk.session.has_failed(), "another recipient may be taken");
-        assert_eq!(talk.hear("451 no\r\n"), Event::None);
-        assert!(talk.session.has_failed());
-        assert_eq!(talk.hear("554 no valid recipients\r\n"), refused(Stage::Recipient, 550));
-        assert!(!talk.session.has_failed());
-        talk.said();
-        talk.begin();
-        assert!(talk.said().starts_with("RSET\r\nMAIL"));
-        let replies = "250 ok\r\n250 ok\r\n550 no\r\n550 no\r\n354 well\r\n";
-        assert_eq!(talk.hear(replies), Event::SendNothing);
-        talk.session.content_queued();
-        assert_eq!(talk.hear("554 nobody\r\n"), refused(Stage::Recipient, 550));
-        talk.begin();
-        let replies = "452 full\r\n503 order\r\n503 order\r\n503 order\r\n";
-        assert_eq!(talk.hear(replies), refused(Stage::Mail, 452));
-    }
-
-    #[test]
-    fn without_pipelining_a_hopeless_transaction_ends_early() {
-        let mut talk = Talk::greeted(false);
-        talk.begin();
-        assert_eq!(talk.hear("452 full\r\n"), refused(Stage::Mail, 452));
-        talk.said();
-        talk.begin();
-        assert_eq!(talk.said(), "RSET\r\n");
-        assert_eq!(talk.hear("250 ok\r\n250 ok\r\n550 no\r\n"), Event::None);
-        assert_eq!(talk.hear("550 no\r\n"), refused(Stage::Recipient, 550));
-        assert!(!talk.said().contains("DATA"));
-    }
-
-    #[test]
-    fn starttls_comes_before_all_else() {
-        let mut talk = Talk::new(true);
-        talk.session.settings.starttls = true;
-        assert_eq!(
-            talk.hear("220 hi\r\n250-you\r\n250-PIPELINING\r\n250 STARTTLS\r\n"),
-            Event::None
-        );
-        assert_eq!(talk.said(), "EHLO me\r\nSTARTTLS\r\n");
-        assert_eq!(talk.hear("220 go\r\n"), Event::StartTls);
-        talk.session.protected(&mut talk.out);
-        assert_eq!(talk.said(), "EHLO me\r\n");
-        assert_eq!(talk.hear("250 you\r\n"), Event::Ready);
-        assert!(!talk.session.pipelines(), "what was offered before TLS is forgotten");
-        let mut talk = Talk::new(true);
-        talk.session.settings.starttls = true;
-        let unwelcome = Event::Unwelcome { stage: Stage::StartTls, code: Code(502) };
-        assert_eq!(talk.hear("220 hi\r\n250 you\r\n"), unwelcome);
-    }
-
-    #[test]
-    fn helo_follows_a_refused_ehlo() {
-        let mut talk = Talk::new(true);
-        assert_eq!(talk.hear("220 hi\r\n502 what\r\n"), Event::None);
-        assert_eq!(talk.said(), "EHLO me\r\nHELO me\r\n");
-        assert_eq!(talk.hear("250 hi\r\n"), Event::Ready);
-        assert!(!talk.session.pipelines());
-        let mut talk = Talk::new(true);
-        let unwelcome = Event::Unwelcome { stage: Stage::Hello, code: Code(550) };
-        assert_eq!(talk.hear("220 hi\r\n502 what\r\n550 go away\r\n"), unwelcome);
-    }
-
-    #[test]
-    fn a_closing_server_is_told_from_a_broken_one() {
-        let mut talk = Talk::greeted(true);
-        let closing = Event::Unwelcome { stage: Stage::Quit, code: Code(421) };
-        assert_eq!(talk.hear("421 bye\r\n"), closing);
-        let mut talk = Talk::greeted(true);
-        assert_eq!(talk.hear("250 what\r\n"), Event::Broken);
-        let mut talk = Talk::greeted(true);
-        talk.begin();
-        let closing = Event::Unwelcome { stage: Stage::Mail, code: Code(421) };
-        assert_eq!(talk.hear("421 bye\r\n"), closing);
-        let mut talk = Talk::new(true);
-        let busy = Event::Unwelcome { stage: Stage::Greeting, code: Code(554) };
-        assert_eq!(talk.hear("554 no\r\n"), busy);
-    }
-}
+mod tests;

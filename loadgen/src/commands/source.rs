@@ -4,16 +4,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{create_log, duration, watch, write_json};
+use super::{create_log, dialogue, duration, watch, write_json};
 use crate::cli::SourceArgs;
-use crate::client::ClientSettings;
 use crate::console::{self, ProgressLine};
 use crate::content::Contents;
 use crate::date;
 use crate::net;
 use crate::source::{self, Envelopes, Source, SourceSettings};
 use crate::stop::Stop;
-use crate::tls::{TlsClient, TlsMode};
+use crate::tls::TlsClient;
 
 /// Messages of a source that was told neither a number nor a time.
 const MESSAGES_DEFAULT: u64 = 10_000;
@@ -45,18 +44,16 @@ fn source_settings(args: SourceArgs) -> io::Result<SourceSettings> {
     let date = date::rfc5322(SystemTime::now());
     let contents = Contents::plain(&args.workload.from, &date, args.workload.size);
     let fallback = args.workload.seconds.is_none().then_some(MESSAGES_DEFAULT);
+    let target = net::resolve(&args.target)?;
     Ok(SourceSettings {
-        target: net::resolve(&args.target)?,
+        target,
+        origins: Arc::new(dialogue::origins(&args.dialogue, target)?),
         connections: args.connections as usize,
         messages: args.workload.messages.or(fallback),
         time: args.workload.seconds.map(|seconds| duration(seconds, 1.0)).transpose()?,
+        client: dialogue::client_settings(&args.dialogue, contents.is_8bit(), true)?,
         contents: Arc::new(contents),
         messages_per_connection: args.dialogue.messages_per_connection,
-        client: ClientSettings {
-            name: args.dialogue.ehlo,
-            pipelining: !args.dialogue.no_pipelining,
-            starttls: args.dialogue.tls == TlsMode::Starttls,
-        },
         tls: args.dialogue.tls,
         tls_client: TlsClient::new(net::host_of(&args.target), !args.dialogue.no_resumption)?,
         run_ahead: args.dialogue.run_ahead,

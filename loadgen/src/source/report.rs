@@ -16,6 +16,21 @@ const REFUSALS_MAX: usize = 64;
 /// Bytes of a reply's text that are kept as an example.
 const EXAMPLE_BYTES_MAX: usize = 120;
 
+/// What takes time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timed {
+    Connect,
+    Banner,
+    Tls,
+    Ehlo,
+    Auth,
+    Mail,
+    Rcpt,
+    Data,
+    EndOfData,
+    Message,
+}
+
 /// Figures of one thread.
 #[derive(Debug)]
 pub(crate) struct Tally {
@@ -56,6 +71,17 @@ impl Tally {
         }
     }
 
+    /// `what` took from `from` until `now`.
+    pub(crate) fn record(&mut self, what: Timed, from: Instant, now: Instant) {
+        let latency = now.saturating_duration_since(from);
+        match what {
+            Timed::Connect => self.connect.record(latency),
+            Timed::EndOfData => self.end_of_data.record(latency),
+            Timed::Message => self.message.record(latency),
+            _ => {}
+        }
+    }
+
     /// A reply that refused something; the first text for each code is kept.
     pub(crate) fn note_refusal(&mut self, stage: Stage, code: Code, text: &[u8]) {
         if self.refusals.len() >= REFUSALS_MAX && !self.refusals.contains_key(&(stage, code)) {
@@ -66,6 +92,11 @@ impl Tally {
             (0, String::from_utf8_lossy(example).into_owned())
         });
         *count += 1;
+    }
+
+    /// What kept a connection from coming so far that the server could refuse something.
+    pub(crate) fn note_fault(&mut self, stage: Stage, fault: &impl std::fmt::Display) {
+        self.note_refusal(stage, Code::NONE, fault.to_string().as_bytes());
     }
 
     /// Adds the figures of another thread.

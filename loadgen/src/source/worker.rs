@@ -9,9 +9,9 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::SourceSettings;
 use super::connection::{Connection, End, State};
-use super::report::Tally;
+use super::report::{Tally, Timed};
 use super::supply::{Progress, Supplied, Supply, UnderWay};
-use crate::client::ClientSession;
+use crate::client::{ClientSession, Stage};
 use crate::cpus;
 use crate::ids::IdLog;
 use crate::reply::Code;
@@ -58,9 +58,9 @@ impl Desk {
     pub(super) fn accept(&mut self, message: UnderWay, sent_at: Option<Instant>, now: Instant) {
         self.tally.accepted += 1;
         self.tally.last_accepted = Some(now);
-        self.tally.message.record(now.saturating_duration_since(message.since));
+        self.tally.record(Timed::Message, message.since, now);
         if let Some(sent_at) = sent_at {
-            self.tally.end_of_data.record(now.saturating_duration_since(sent_at));
+            self.tally.record(Timed::EndOfData, sent_at, now);
         }
         self.progress.note_accepted();
         if let Err(error) = self.log.push(Some(self.id(message.number))) {
@@ -111,7 +111,8 @@ impl Worker {
         let total = settings.connections;
         let share = total / threads + usize::from(index < total % threads);
         let now = Instant::now();
-        let session = || ClientSession::new(settings.client.clone());
+        let client = Arc::new(settings.client.clone());
+        let session = || ClientSession::new(Arc::clone(&client));
         let supply = Supply::new(Arc::clone(progress), stop.clone(), index, threads);
         Ok(Self {
             poll: Poll::new()?,
@@ -186,7 +187,9 @@ impl Worker {
                 continue;
             }
             let state = match self.desk.supply.next(now) {
-                Supplied::Message(message) => self.connections[place].begin(&self.desk, message),
+                Supplied::Message(message) => {
+                    self.connections[place].begin(&mut self.desk, message)
+                }
                 Supplied::None => self.connections[place].quit(&self.desk),
                 Supplied::Later(at) => {
                     due = Some(at);
@@ -238,7 +241,8 @@ impl Worker {
         let opened = self.connections[place]
             .open(&self.desk.settings, now)
             .and_then(|stream| self.poll.registry().register(stream, Token(place), interest));
-        if opened.is_err() {
+        if let Err(error) = opened {
+            self.desk.tally.note_fault(Stage::Connect, &error);
             self.end(place, End::Failed);
         }
     }
@@ -269,6 +273,10 @@ impl Worker {
                 } else {
                     self.alive -= 1;
                 }
+            }
+            End::Unfit => {
+                self.desk.tally.connections_failed += 1;
+                self.alive -= 1;
             }
         }
     }
