@@ -2,6 +2,7 @@
 
 mod bench;
 mod dialogue;
+mod pace;
 mod sink;
 mod source;
 mod workload;
@@ -27,7 +28,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Send messages to an SMTP server and measure.
-    Source(SourceArgs),
+    Source(Box<SourceArgs>),
     /// Accept messages and count them.
     Sink(SinkArgs),
     /// Start Ringpost, a sink and a source, and measure Ringpost; beside it another server.

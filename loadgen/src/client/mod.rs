@@ -388,13 +388,12 @@ impl ClientSession {
             }
             Stage::Reset => self.handle_envelope(),
             Stage::Mail | Stage::Recipient => {
-                match stage {
-                    _ if !code.is_positive() => {
-                        self.recipients_refused += u32::from(stage == Stage::Recipient);
-                        self.refusal.get_or_insert((stage, code));
-                    }
-                    Stage::Recipient => self.recipients_accepted += 1,
-                    _ => {}
+                let is_recipient = u32::from(stage == Stage::Recipient);
+                if code.is_positive() {
+                    self.recipients_accepted += is_recipient;
+                } else {
+                    self.recipients_refused += is_recipient;
+                    self.refusal.get_or_insert((stage, code));
                 }
                 self.handle_envelope()
             }

@@ -444,12 +444,13 @@ impl Connection {
         {
             desk.refuse(message, code);
         }
-        match stage {
+        if stage == Stage::Auth && !code.is_transient() {
             // A wrong password stays wrong.
-            Stage::Auth if !code.is_transient() => End::Unfit,
-            Stage::Greeting => End::Failed,
-            _ if self.greeted => End::Broken,
-            _ => End::Failed,
+            End::Unfit
+        } else if self.greeted && stage != Stage::Greeting {
+            End::Broken
+        } else {
+            End::Failed
         }
     }
 
