@@ -3,6 +3,7 @@
 mod bench;
 mod dialogue;
 mod report;
+mod pace;
 mod sink;
 mod source;
 mod workload;
