@@ -8,11 +8,14 @@ mod cli;
 mod client;
 mod commands;
 mod console;
+#[allow(dead_code, reason = "filled in by the commands one by one")]
+mod content;
 mod cpus;
 mod date;
 mod dice;
 mod end_of_data;
 mod ids;
+mod machine;
 mod net;
 mod process;
 mod reply;

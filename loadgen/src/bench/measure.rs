@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,6 +15,7 @@ use super::peers::Peer;
 use super::ringpost;
 use super::server::{Duty, Protection, Server};
 use crate::client::ClientSettings;
+use crate::content::Contents;
 use crate::cpus::{CpuList, Pinned};
 use crate::date;
 use crate::net;
@@ -41,6 +43,9 @@ const REST: Duration = Duration::from_secs(1);
 
 /// As many rests show what idle connections cost.
 const IDLE_RESTS: u32 = 5;
+
+/// Who sends what the bench sends.
+const SENDER: &str = "sender@loadgen.example";
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -279,12 +284,13 @@ impl Plan {
     ) -> io::Result<(SourceReport, Instant)> {
         let is_paced = scenario == Scenario::Handshakes && warm_up.is_none();
         let tls = if scenario == Scenario::Handshakes { TlsMode::None } else { self.tls };
+        let date = date::rfc5322(SystemTime::now());
         let settings = SourceSettings {
             target: server.address(),
             connections: self.connections as usize,
             messages: warm_up.or(self.messages),
             time: self.time.filter(|_| warm_up.is_none()),
-            size_bytes: self.size_bytes,
+            contents: Arc::new(Contents::plain(SENDER, &date, self.size_bytes)),
             messages_per_connection: u64::from(scenario == Scenario::AcceptSingle),
             client: ClientSettings {
                 name: "loadgen.example".to_owned(),
@@ -294,7 +300,7 @@ impl Plan {
             tls,
             tls_client: self.tls_client.clone(),
             run_ahead: false,
-            envelopes: Envelopes::plain("sender@loadgen.example", "recipient@sink.example")?,
+            envelopes: Envelopes::plain(SENDER, "recipient@sink.example")?,
             rate: is_paced.then_some(self.handshake_message_rate),
             cpus: Some(self.generator_cpus.clone()),
             timeout: REPLY_TIME_MAX,
@@ -302,7 +308,7 @@ impl Plan {
             acked: None,
             run: source::fresh_run(),
         };
-        let source = Source::start(settings, &date::rfc5322(SystemTime::now()), &self.stop)?;
+        let source = Source::start(settings, &self.stop)?;
         while !source.has_ended() {
             thread::sleep(GLANCE);
         }

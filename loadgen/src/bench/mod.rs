@@ -16,7 +16,6 @@
 
 mod certificate;
 mod handshakes;
-mod machine;
 mod measure;
 mod peers;
 mod report;
@@ -34,6 +33,7 @@ use tempfile::TempDir;
 
 use crate::cli::{BenchArgs, ScenarioArg};
 use crate::console::{self, ProgressLine};
+use crate::machine;
 use crate::stop::Stop;
 use crate::tls::TlsClient;
 pub(crate) use certificate::KeyKind;
@@ -113,7 +113,7 @@ struct Bench {
 impl Bench {
     fn empty_report(&self) -> io::Result<BenchReport> {
         Ok(BenchReport {
-            machine: machine::describe(self.directory.path())?,
+            machine: machine::describe(Some(self.directory.path()))?,
             message_bytes: self.plan.size_bytes,
             connections: self.plan.connections,
             pipelining: self.plan.pipelining,

@@ -8,6 +8,7 @@ use super::KeyKind;
 use super::handshakes::HandshakeRun;
 use super::measure::{IdleRun, MailRun, Scenario};
 use crate::console::{grouped, rounded};
+use crate::results::Machine;
 use crate::stats::{Percentiles, Spread};
 use crate::tls::TlsMode;
 
@@ -25,16 +26,6 @@ pub(super) struct BenchReport {
     pub(super) handshakes: Vec<HandshakeRow>,
     pub(super) tls: TlsMode,
     pub(super) tls_key: KeyKind,
-}
-
-/// Where it was measured.
-#[derive(Debug, Serialize)]
-pub(super) struct Machine {
-    pub(super) kernel: String,
-    pub(super) cpu: String,
-    pub(super) cpus: usize,
-    /// The file system that holds the spools.
-    pub(super) file_system: String,
 }
 
 /// A scenario with a row for each server.
@@ -115,7 +106,8 @@ impl BenchReport {
 
     /// The head line: what was measured and where.
     pub(super) fn head(&self) -> String {
-        let Machine { kernel, cpu, cpus, file_system } = &self.machine;
+        let Machine { kernel, cpu, cpus, file_system, .. } = &self.machine;
+        let file_system = file_system.as_deref().unwrap_or("unknown");
         format!(
             "{} bytes a message, {} connections, pipelining {}; server on CPU {}, source and sink \
              on CPU {}\n{cpus} CPUs {cpu}, Linux {kernel}, spool on {file_system}",

@@ -1,12 +1,14 @@
 //! `loadgen source`: from the command line to the report.
 
 use std::io;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::{create_log, duration, watch, write_json};
 use crate::cli::SourceArgs;
 use crate::client::ClientSettings;
 use crate::console::{self, ProgressLine};
+use crate::content::Contents;
 use crate::date;
 use crate::net;
 use crate::source::{self, Envelopes, Source, SourceSettings};
@@ -24,7 +26,7 @@ pub(crate) fn run(args: SourceArgs) -> io::Result<bool> {
     let (json, quiet) = (args.json.clone(), args.quiet);
     let stop = Stop::on_signals()?;
     let settings = source_settings(args)?;
-    let source = Source::start(settings, &date::rfc5322(SystemTime::now()), &stop)?;
+    let source = Source::start(settings, &stop)?;
     let mut line = ProgressLine::new(quiet);
     watch(&mut line, || source.has_ended(), || source.accepted());
     drop(line);
@@ -40,13 +42,15 @@ pub(crate) fn run(args: SourceArgs) -> io::Result<bool> {
 }
 
 fn source_settings(args: SourceArgs) -> io::Result<SourceSettings> {
+    let date = date::rfc5322(SystemTime::now());
+    let contents = Contents::plain(&args.workload.from, &date, args.workload.size);
     let fallback = args.workload.seconds.is_none().then_some(MESSAGES_DEFAULT);
     Ok(SourceSettings {
         target: net::resolve(&args.target)?,
         connections: args.connections as usize,
         messages: args.workload.messages.or(fallback),
         time: args.workload.seconds.map(|seconds| duration(seconds, 1.0)).transpose()?,
-        size_bytes: args.workload.size,
+        contents: Arc::new(contents),
         messages_per_connection: args.dialogue.messages_per_connection,
         client: ClientSettings {
             name: args.dialogue.ehlo,

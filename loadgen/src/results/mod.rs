@@ -18,7 +18,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use bench::{
-    BenchResults, CountedRun, IdleResult, MailResult, MailRun, ServerRuns, StoredRun,
+    BenchResults, CountedRun, HandshakeResult, IdleResult, MailResult, MailRun, ServerRuns,
+    StoredRun,
 };
 pub(crate) use distribution::{CurvePoint, Distribution};
 pub(crate) use source::{RefusalCount, Second, SourceResults, Stages};

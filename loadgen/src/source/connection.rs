@@ -10,6 +10,7 @@ use super::outgoing::Outgoing;
 use super::supply::{Supplied, UnderWay};
 use super::worker::Desk;
 use crate::client::{ClientSession, Event, Outcome, Stage};
+use crate::content::Framing;
 use crate::reply::{Next, ReplyLine, ReplyParser};
 use crate::tls::{TlsMode, Wire};
 
@@ -254,7 +255,7 @@ impl Connection {
         if self.outgoing.is_empty() {
             return State::Waiting;
         }
-        match self.outgoing.flush(stream, desk.template.body()) {
+        match self.outgoing.flush(stream, &desk.settings.contents) {
             Ok(all_sent) => {
                 self.active_at = Instant::now();
                 if all_sent && self.session.stage() == Some(Stage::EndOfData) {
@@ -358,8 +359,9 @@ impl Connection {
         let Some(message) = self.current else {
             return;
         };
-        desk.template.write_head(desk.id(message.number), self.outgoing.end());
-        self.outgoing.put_body();
+        let (id, framing) = (desk.id(message.number), Framing::Data);
+        let written = desk.settings.contents.write(id, framing, self.outgoing.end());
+        self.outgoing.put_body(written.body, framing);
         self.outgoing.end().extend_from_slice(b".\r\n");
         self.session.content_queued();
         self.content_begun = true;

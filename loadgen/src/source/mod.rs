@@ -30,10 +30,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::client::ClientSettings;
+use crate::content::Contents;
 use crate::cpus::CpuList;
 use crate::dice::Dice;
 use crate::net;
-use crate::stamp::Template;
+use crate::stamp::Id;
 use crate::stop::Stop;
 use crate::tls::{TlsClient, TlsMode};
 use report::Tally;
@@ -53,8 +54,8 @@ pub(crate) struct SourceSettings {
     pub(crate) messages: Option<u64>,
     /// Begin no message after this time.
     pub(crate) time: Option<Duration>,
-    /// Content of a message.
-    pub(crate) size_bytes: usize,
+    /// What the messages consist of.
+    pub(crate) contents: Arc<Contents>,
     /// 0: as many as there are.
     pub(crate) messages_per_connection: u64,
     pub(crate) client: ClientSettings,
@@ -98,7 +99,7 @@ impl Source {
     ///
     /// # Errors
     /// No thread or no epoll.
-    pub(crate) fn start(settings: SourceSettings, date: &str, stop: &Stop) -> io::Result<Self> {
+    pub(crate) fn start(settings: SourceSettings, stop: &Stop) -> io::Result<Self> {
         // Besides the connections: epoll, log files, the standard streams.
         net::raise_file_limit(settings.connections as u64 + 32)?;
         let cpus: Vec<Option<usize>> = match &settings.cpus {
@@ -108,13 +109,12 @@ impl Source {
             }
             None => vec![None],
         };
-        let template = Arc::new(Template::new(&settings.envelopes.from, date, settings.size_bytes));
-        let message_bytes = template.size_bytes();
+        let message_bytes = settings.contents.size_bytes(Id { run: settings.run, number: 0 });
         let progress = Arc::new(Progress::new(settings.messages, settings.time, settings.rate));
         let settings = Arc::new(settings);
         let workers = cpus.iter().enumerate().map(|(index, cpu)| {
             let place = (index, cpus.len());
-            let worker = Worker::new(&settings, &template, &progress, stop, place)?;
+            let worker = Worker::new(&settings, &progress, stop, place)?;
             let cpu = *cpu;
             std::thread::Builder::new().name("source".to_owned()).spawn(move || worker.run(cpu))
         });

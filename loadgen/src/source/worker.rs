@@ -15,7 +15,7 @@ use crate::client::ClientSession;
 use crate::cpus;
 use crate::ids::IdLog;
 use crate::reply::Code;
-use crate::stamp::{Id, Template};
+use crate::stamp::Id;
 use crate::stop::Stop;
 
 /// How often the thread looks up: time-outs, the log of acknowledged ids, the request to stop.
@@ -34,7 +34,6 @@ const EVENTS_PER_TURN: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) settings: Arc<SourceSettings>,
-    pub(super) template: Arc<Template>,
     pub(super) supply: Supply,
     pub(super) tally: Tally,
     /// Connections that are ready for a message. One that died meanwhile may still be named.
@@ -105,7 +104,6 @@ impl Worker {
     /// No epoll.
     pub(super) fn new(
         settings: &Arc<SourceSettings>,
-        template: &Arc<Template>,
         progress: &Arc<Progress>,
         stop: &Stop,
         (index, threads): (usize, usize),
@@ -124,7 +122,6 @@ impl Worker {
             stop: stop.clone(),
             desk: Desk {
                 settings: Arc::clone(settings),
-                template: Arc::clone(template),
                 supply,
                 tally: Tally::new(),
                 idle: VecDeque::with_capacity(share),

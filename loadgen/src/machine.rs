@@ -5,22 +5,38 @@ use std::io;
 use std::path::Path;
 use std::thread;
 
-use super::report::Machine;
+use crate::results::Machine;
 
-/// This machine, with the file system of `directory`.
+/// This machine; with `directory` also the file system that holds it.
 ///
 /// # Errors
 /// /proc cannot be read.
-pub(super) fn describe(directory: &Path) -> io::Result<Machine> {
+pub(crate) fn describe(directory: Option<&Path>) -> io::Result<Machine> {
     let read = |path: &str| fs::read_to_string(path);
-    let mounts = read("/proc/self/mounts")?;
-    let directory = directory.canonicalize()?;
+    let file_system = directory.map(|directory| -> io::Result<String> {
+        let kind = file_system(&read("/proc/self/mounts")?, &directory.canonicalize()?);
+        Ok(kind.unwrap_or_else(|| "unknown".to_owned()))
+    });
     Ok(Machine {
         kernel: read("/proc/sys/kernel/osrelease")?.trim().to_owned(),
         cpu: cpu_model(&read("/proc/cpuinfo")?),
-        cpus: thread::available_parallelism()?.get(),
-        file_system: file_system(&mounts, &directory).unwrap_or_else(|| "unknown".to_owned()),
+        cpus: u32::try_from(thread::available_parallelism()?.get()).unwrap_or(u32::MAX),
+        memory_bytes: memory_bytes(&read("/proc/meminfo")?),
+        load_before: load(&read("/proc/loadavg")?),
+        file_system: file_system.transpose()?,
     })
+}
+
+/// MemTotal, which the kernel tells in units of 1,024 bytes (proc_meminfo(5)).
+fn memory_bytes(meminfo: &str) -> u64 {
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let number = total.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse().ok());
+    number.map_or(0, |kib: u64| kib.saturating_mul(1_024))
+}
+
+/// The load average over one minute (proc_loadavg(5)).
+fn load(loadavg: &str) -> f64 {
+    loadavg.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
 }
 
 fn cpu_model(cpuinfo: &str) -> String {
@@ -70,5 +86,20 @@ mod tests {
             "Some CPU @ 2 GHz"
         );
         assert_eq!(cpu_model(""), "of unknown model");
+    }
+
+    #[test]
+    fn memory_and_load_are_read() {
+        assert_eq!(memory_bytes("MemTotal:        2 kB\nMemFree: 1 kB\n"), 2_048);
+        assert_eq!(memory_bytes(""), 0);
+        assert!((load("0.25 0.1 0.0 1/99 7\n") - 0.25).abs() < 1e-9);
+    }
+
+    #[test]
+    fn this_machine_is_described() {
+        let machine = describe(Some(Path::new("."))).unwrap();
+        assert!(machine.cpus > 0 && machine.memory_bytes > 1 << 20, "{machine:?}");
+        assert_ne!(machine.file_system.unwrap(), "unknown");
+        assert_eq!(describe(None).unwrap().file_system, None);
     }
 }
