@@ -10,6 +10,7 @@ mod workload;
 use clap::{Parser, Subcommand};
 
 pub(crate) use bench::{BenchArgs, ScenarioArg};
+pub(crate) use dialogue::DialogueArgs;
 pub(crate) use sink::{RefuseAtArg, SinkArgs};
 pub(crate) use source::SourceArgs;
 
@@ -27,7 +28,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Send messages to an SMTP server and measure.
-    Source(SourceArgs),
+    Source(Box<SourceArgs>),
     /// Accept messages and count them.
     Sink(SinkArgs),
     /// Start Ringpost, a sink and a source, and measure Ringpost; beside it another server.
