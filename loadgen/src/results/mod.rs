@@ -26,7 +26,6 @@ pub(crate) use bench::{
 };
 pub(crate) use distribution::{CurvePoint, Distribution};
 pub(crate) use sink::{DomainCount, SinkResults};
-pub(crate) use source::{RefusalCount, Second, SourceResults, Stages};
 pub(crate) use source::{RefusalCount, Second, SourceResults, Stages, StepResults};
 
 /// The version of the format. It rises when a field changes its meaning or goes away.
