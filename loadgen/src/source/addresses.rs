@@ -10,6 +10,7 @@
 use std::io::{self, Write};
 use std::str::FromStr;
 
+use crate::client::MailParameters;
 use crate::dice::Dice;
 use crate::shares::Shares;
 
@@ -129,9 +130,11 @@ impl Envelopes {
     }
 
     /// Appends MAIL and RCPT (RFC 5321 §4.1.1.2, §4.1.1.3) of the message `number`.
-    pub(crate) fn write(&self, number: u64, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, number: u64, parameters: MailParameters, out: &mut Vec<u8>) {
         // Writing to a Vec cannot fail.
-        let _ = write!(out, "MAIL FROM:<{}>\r\n", self.from);
+        let _ = write!(out, "MAIL FROM:<{}>", self.from);
+        parameters.write(out);
+        out.extend_from_slice(b"\r\n");
         for recipient in 0..self.count(number) {
             out.extend_from_slice(b"RCPT TO:<");
             let _ = self.write_recipient(number, recipient, out);
@@ -198,7 +201,7 @@ mod tests {
 
     fn written(envelopes: &Envelopes, number: u64) -> String {
         let mut out = Vec::new();
-        envelopes.write(number, &mut out);
+        envelopes.write(number, MailParameters::default(), &mut out);
         String::from_utf8(out).unwrap()
     }
 
