@@ -53,8 +53,9 @@ impl FromStr for Pattern {
 }
 
 /// Whether `byte` may stand between the angle brackets of a path as we write them.
+/// Bytes above 127 need SMTPUTF8 (RFC 6531 §3.3).
 pub(crate) const fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_graphic() && byte != b'<' && byte != b'>'
+    (byte.is_ascii_graphic() && byte != b'<' && byte != b'>') || !byte.is_ascii()
 }
 
 /// Writes the envelope's commands.
@@ -75,6 +76,18 @@ impl Envelopes {
     pub(crate) fn plain(from: &str, to: &str) -> io::Result<Self> {
         let to = to.parse().map_err(io::Error::other::<String>)?;
         Ok(Self { from: from.to_owned(), to, domains: Vec::new(), recipients: 1 })
+    }
+
+    /// Whether no address goes beyond ASCII.
+    pub(crate) fn is_ascii(&self) -> bool {
+        let is_ascii = |piece: &Piece| match piece {
+            Piece::Text(text) => text.is_ascii(),
+            Piece::Message | Piece::Recipient => true,
+        };
+        self.from.is_ascii()
+            && self.to.domain.is_ascii()
+            && self.to.local_part.iter().all(is_ascii)
+            && self.domains.iter().all(|domain| domain.is_ascii())
     }
 
     /// Appends MAIL and RCPT (RFC 5321 §4.1.1.2, §4.1.1.3) of the message `number`.
@@ -131,6 +144,18 @@ mod tests {
         let domains = ["one.example", "two.example"];
         assert!(written("a@b", &domains, 1, 3).ends_with("RCPT TO:<a@two.example>\r\n"));
         assert!(written("a@b", &domains, 1, 4).ends_with("RCPT TO:<a@one.example>\r\n"));
+    }
+
+    #[test]
+    fn addresses_may_go_beyond_ascii() {
+        assert!(written("ü{n}@bücher.example", &[], 1, 7).ends_with("<ü7@bücher.example>\r\n"));
+        for (from, to, domain) in [("ä@b", "a@b", "c"), ("a@b", "ä@b", "c"), ("a@b", "a@b", "ç")]
+        {
+            let mut envelopes = Envelopes::plain(from, to).unwrap();
+            envelopes.domains.push(domain.to_owned());
+            assert!(!envelopes.is_ascii(), "{from} {to} {domain}");
+        }
+        assert!(Envelopes::plain("a@b", "a{n}@b").unwrap().is_ascii());
     }
 
     #[test]
