@@ -141,6 +141,32 @@ fn a_server_that_leaves_before_the_content_has_not_got_it() {
 }
 
 #[test]
+fn what_a_server_says_before_tls_does_not_count_in_it() {
+    let replies = vec![("STARTTLS", "220 go\r\n250-me\r\n250 AUTH PLAIN")];
+    let offers = vec!["STARTTLS"];
+    let server = Server::start(Manner { replies, offers, ..Manner::default() });
+    let sent = send_to(&server, &["--messages", "1", "--connections", "1", "--tls", "starttls"]);
+    assert_eq!((sent.code, sent.count("connections_failed")), (1, 1));
+    assert_eq!(refusal(&sent), (0, "EHLO", "the server spoke on in the clear"));
+}
+
+#[test]
+fn what_ends_a_connection_is_told() {
+    let server = Server::start(Manner { replies: vec![("RCPT", "?")], ..Manner::default() });
+    let sent = send_to(&server, &["--messages", "1", "--connections", "1"]);
+    assert_eq!((sent.code, sent.count("lost")), (1, 1));
+    assert_eq!(refusal(&sent), (0, "RCPT", "what came is no reply"));
+    let sent = send_to(&server, &["--messages", "1", "--tls", "implicit", "--connections", "1"]);
+    let (code, stage, text) = refusal(&sent);
+    assert_eq!((sent.code, code, stage), (1, 0, "TLS handshake"), "{text}");
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let sent = send(&nobody.to_string(), &["--messages", "1", "--connections", "1"]);
+    let (code, stage, text) = refusal(&sent);
+    assert_eq!((sent.code, code, stage), (1, 0, "connect"));
+    assert!(text.contains("refused"), "{text}");
+}
+
+#[test]
 fn connections_come_from_the_addresses_in_turn() {
     let server = Server::start(Manner::default());
     let options = ["--messages", "300", "--messages-per-connection", "10", "--connections", "6"];

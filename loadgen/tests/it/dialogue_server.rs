@@ -151,6 +151,7 @@ impl Session {
                     self.reply(&command, "221 bye", true);
                     return;
                 }
+                "STARTTLS" => "454 not here",
                 _ => "500 what",
             };
             self.reply(&command, good, !is_held);
