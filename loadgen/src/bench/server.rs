@@ -74,6 +74,13 @@ pub(super) trait Server: fmt::Debug {
     }
     /// All its processes.
     fn tree(&self) -> Tree;
+    /// Lets go of the mail that was held: `next_hop`, which never greeted, takes it from now on.
+    ///
+    /// # Errors
+    /// It cannot be told to.
+    fn release(&mut self, next_hop: SocketAddr) -> io::Result<()>;
+    /// As the server tells it.
+    fn version(&self) -> Option<String>;
 }
 
 /// Starts `command` away from our terminal's signals: it is ours to stop, in our order.
