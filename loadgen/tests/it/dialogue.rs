@@ -125,9 +125,10 @@ fn a_refused_piece_refuses_the_message_and_the_next_goes_on() {
         assert_eq!((sent.code, sent.count("refused"), sent.count("lost")), (1, 12, 0));
         assert_eq!(refusal(&sent), (452, "BDAT", "4.3.1 full"));
         assert_eq!(sent.count("connections"), 2, "a refusal does not cost a connection");
-        // Each message but the first of each connection begins with RSET (RFC 3030 §2).
-        let commands = server.commands();
-        assert_eq!(commands.iter().filter(|command| *command == "RSET").count(), 10);
+        // Each message but the first of each connection begins with RSET (RFC 3030 §2); one
+        // connection may have had them all.
+        let resets = server.commands().iter().filter(|command| *command == "RSET").count();
+        assert!((10..=11).contains(&resets), "{resets}");
     }
 }
 
