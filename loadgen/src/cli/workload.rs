@@ -161,5 +161,5 @@ fn domain(text: &str) -> Result<String, String> {
 }
 
 fn no_address() -> String {
-    "it must be printable ASCII without spaces and angle brackets".to_owned()
+    "it must be printable, without spaces and angle brackets".to_owned()
 }

@@ -70,13 +70,21 @@ fn source_settings(args: SourceArgs) -> io::Result<SourceSettings> {
     let cool_down = duration(args.workload.cool_down_s, 1.0)?;
     check_window(end, warm_up, cool_down)?;
     let target = net::resolve(&args.target)?;
+    let envelopes = Envelopes {
+        from: args.workload.from,
+        to: args.workload.to,
+        domains: args.workload.domains,
+        recipients: args.workload.recipients,
+    };
+    let is_ascii = envelopes.is_ascii();
+    let client = dialogue::client_settings(&args.dialogue, contents.is_8bit(), is_ascii)?;
     Ok(SourceSettings {
         target,
         origins: Arc::new(dialogue::origins(&args.dialogue, target)?),
         connections: args.connections as usize,
         messages: args.workload.messages.or(fallback),
         time,
-        client: dialogue::client_settings(&args.dialogue, contents.is_8bit(), true)?,
+        client,
         contents: Arc::new(contents),
         messages_per_connection: args.dialogue.messages_per_connection,
         tls: args.dialogue.tls,

@@ -65,8 +65,9 @@ impl FromStr for Pattern {
 }
 
 /// Whether `byte` may stand between the angle brackets of a path as we write them.
+/// Bytes above 127 need SMTPUTF8 (RFC 6531 §3.3).
 pub(crate) const fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_graphic() && byte != b'<' && byte != b'>'
+    (byte.is_ascii_graphic() && byte != b'<' && byte != b'>') || !byte.is_ascii()
 }
 
 /// How many recipients a message has: from the first to the last, each as likely.
@@ -127,6 +128,18 @@ impl Envelopes {
             recipients: RecipientCount { least: 1, most: 1 },
             seed: 0,
         })
+    }
+
+    /// Whether no address goes beyond ASCII.
+    pub(crate) fn is_ascii(&self) -> bool {
+        let is_ascii = |piece: &Piece| match piece {
+            Piece::Text(text) => text.is_ascii(),
+            Piece::Message | Piece::Recipient => true,
+        };
+        self.from.is_ascii()
+            && self.to.domain.is_ascii()
+            && self.to.local_part.iter().all(is_ascii)
+            && self.domains.iter().all(|domain| domain.is_ascii())
     }
 
     /// Appends MAIL and RCPT (RFC 5321 §4.1.1.2, §4.1.1.3) of the message `number`.
@@ -258,6 +271,18 @@ mod tests {
         for wrong in ["", "0", "0-1", "3-2", "1-", "x", "1-10001"] {
             assert!(wrong.parse::<RecipientCount>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn addresses_may_go_beyond_ascii() {
+        assert!(written("ü{n}@bücher.example", &[], 1, 7).ends_with("<ü7@bücher.example>\r\n"));
+        for (from, to, domain) in [("ä@b", "a@b", "c"), ("a@b", "ä@b", "c"), ("a@b", "a@b", "ç")]
+        {
+            let mut envelopes = Envelopes::plain(from, to).unwrap();
+            envelopes.domains.push(domain.to_owned());
+            assert!(!envelopes.is_ascii(), "{from} {to} {domain}");
+        }
+        assert!(Envelopes::plain("a@b", "a{n}@b").unwrap().is_ascii());
     }
 
     #[test]
