@@ -115,7 +115,7 @@ fn scenarios<'a>(benches: &[(&str, &'a BenchResults)], looks: &mut Looks) -> Vec
                 Row {
                     label,
                     style,
-                    offered_per_second: mail.offered_per_second,
+                    offered_per_second: server.offered_per_second,
                     runs: &server.runs,
                     counted: server.counted,
                 }
