@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod console;
 mod content;
+mod control_group;
 mod cpus;
 mod date;
 mod dice;
