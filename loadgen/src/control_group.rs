@@ -53,8 +53,9 @@ impl ControlGroup {
         let mount = mount_point()?;
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let path = mount.join(format!("{}{number}", name_prefix()));
-        fs::create_dir(&path)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        fs::create_dir(&path).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        })?;
         Ok(Self { path })
     }
 

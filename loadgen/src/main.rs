@@ -10,6 +10,7 @@ mod commands;
 mod console;
 #[allow(dead_code, reason = "filled in by the commands one by one")]
 mod content;
+mod control_group;
 mod cpus;
 mod date;
 mod dice;

@@ -3,7 +3,7 @@
 //!
 //! # Guarantees
 //! CPU time of children that have ended counts too, because their parent has waited for them and
-//! keeps the sum.
+//! keeps the sum; where that is not so, a control group of ours has counted.
 //!
 //! # Never
 //! Counts processes that are not below the given one.
@@ -17,6 +17,8 @@
 use std::fs;
 use std::io;
 use std::time::Duration;
+
+use crate::control_group;
 
 /// A process and all its descendants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,9 @@ impl Tree {
     /// # Errors
     /// /proc cannot be read.
     pub(crate) fn cpu_time(self) -> io::Result<Duration> {
+        if let Some(time) = control_group::time_of(self.root)? {
+            return Ok(time.user + time.system);
+        }
         let ticks: u64 = self.members()?.iter().map(|(_, stat)| stat.ticks).sum();
         let per_second = rustix::param::clock_ticks_per_second();
         Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))

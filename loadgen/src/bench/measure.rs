@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::certificate::CertificateFiles;
 use super::handshakes::{self, HandshakeRun, Storm};
-use super::peers::Peer;
+use super::peers::Installed;
 use super::ringpost;
 use super::server::{Duty, Protection, Server};
 use crate::client::ClientSettings;
@@ -67,7 +67,7 @@ pub(super) enum Scenario {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     Ringpost { program: PathBuf },
-    Peer(Peer),
+    Peer(Installed),
 }
 
 impl Subject {
@@ -75,7 +75,7 @@ impl Subject {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Ringpost { .. } => "ringpost",
-            Self::Peer(peer) => peer.name(),
+            Self::Peer(installed) => installed.peer.name(),
         }
     }
 }
@@ -268,9 +268,9 @@ impl Plan {
             Subject::Ringpost { program } => {
                 ringpost::start(program, directory, &self.server_cpus, duty, protection)
             }
-            Subject::Peer(peer) => {
+            Subject::Peer(installed) => {
                 let sessions = self.connections.max(self.idle_connections);
-                peer.start(directory, sessions, duty, protection)
+                installed.start(directory, sessions, duty, protection)
             }
         }
     }

@@ -38,6 +38,7 @@ use crate::stop::Stop;
 use crate::tls::TlsClient;
 pub(crate) use certificate::KeyKind;
 use measure::{MailRun, Plan, Scenario, Subject};
+use peers::Installed;
 pub(crate) use peers::Peer;
 use report::{BenchReport, HandshakeRow, IdleRow, MailRow, MailTable};
 
@@ -200,7 +201,10 @@ fn subjects(args: &BenchArgs) -> io::Result<Vec<Subject>> {
         let program = program.canonicalize().map_err(|error| no_ringpost(&program, &error))?;
         subjects.push(Subject::Ringpost { program });
     }
-    subjects.extend(args.peer.iter().copied().map(Subject::Peer));
+    for peer in &args.peer {
+        let installed = Installed::find(*peer, args.peers_directory.as_deref())?;
+        subjects.push(Subject::Peer(installed));
+    }
     Ok(subjects)
 }
 
@@ -255,7 +259,8 @@ mod tests {
     fn a_missing_ringpost_says_what_to_do() {
         let error = subjects(&bench_args(&["--ringpost", "/no/such"])).unwrap_err().to_string();
         assert!(error.contains("cargo build --release"), "{error}");
-        let peer = subjects(&bench_args(&["--peer", "postfix", "--only-peer"])).unwrap();
-        assert_eq!(peer, [Subject::Peer(Peer::Postfix)]);
+        let peers = subjects(&bench_args(&["--peer", "postfix", "--only-peer"])).unwrap();
+        let names: Vec<&str> = peers.iter().map(Subject::name).collect();
+        assert_eq!(names, ["postfix"]);
     }
 }
