@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::certificate::CertificateFiles;
+use super::commits::Commits;
 use super::server::{Duty, OwnChild, Protection, Server};
 use crate::cpus::CpuList;
 use crate::net;
@@ -114,6 +115,10 @@ impl Server for Ringpost {
 
     fn version(&self) -> Option<String> {
         version_of(&self.program)
+    }
+
+    fn commits(&self) -> io::Result<Option<Commits>> {
+        Commits::ask(self.admin).map(Some)
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::certificate::CertificateFiles;
+use super::commits::Commits;
 use crate::process::Tree;
 use crate::tls::TlsMode;
 
@@ -84,6 +85,13 @@ pub(super) trait Server: fmt::Debug {
     fn release(&mut self, next_hop: SocketAddr) -> io::Result<()>;
     /// As the server tells it.
     fn version(&self) -> Option<String>;
+    /// How long its commits took so far, if it counts them.
+    ///
+    /// # Errors
+    /// It counts them and does not tell.
+    fn commits(&self) -> io::Result<Option<Commits>> {
+        Ok(None)
+    }
 }
 
 /// Starts `command` away from our terminal's signals: it is ours to stop, in our order.

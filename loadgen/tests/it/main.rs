@@ -9,6 +9,8 @@
 
 mod bench;
 mod harness;
+mod made_up;
 mod pair;
 mod postfix_tools;
 mod reconnect;
+mod report;

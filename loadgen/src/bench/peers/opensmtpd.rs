@@ -90,7 +90,7 @@ fn configuration(address: SocketAddr, duty: Duty, protection: &Protection) -> St
 smtp max-message-size 1G
 mta limit max-conn-per-host {DELIVERIES} max-conn-per-route {DELIVERIES} \
          max-conn-per-connector {DELIVERIES} conn-delay-route 0 conn-delay-relay 0 \
-         session-mail-max 1000000000
+         session-keepalive 0 session-mail-max 1000000000
 "
     );
     let tls = match protection.mode {
