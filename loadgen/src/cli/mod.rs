@@ -15,6 +15,7 @@ pub(crate) use dialogue::DialogueArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use sink::{RefuseAtArg, SinkArgs};
 pub(crate) use source::SourceArgs;
+pub(crate) use workload::WorkloadArgs;
 
 /// Load generator for SMTP servers.
 ///
