@@ -2,8 +2,8 @@
 
 mod bench;
 mod dialogue;
-mod report;
 mod pace;
+mod report;
 mod sink;
 mod source;
 mod workload;

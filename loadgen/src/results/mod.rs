@@ -21,11 +21,11 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use any::AnyResults;
 pub(crate) use bench::{
-    BenchResults, CountedRun, IdleResult, MailResult, MailRun, ServerRuns, StoredRun,
+    BenchResults, CountedRun, HandshakeResult, IdleResult, MailResult, MailRun, ServerRuns,
+    StoredRun,
 };
 pub(crate) use distribution::{CurvePoint, Distribution};
 pub(crate) use sink::{DomainCount, SinkResults};
-pub(crate) use source::{RefusalCount, Second, SourceResults, Stages};
 pub(crate) use source::{RefusalCount, Second, SourceResults, Stages, StepResults};
 
 /// The version of the format. It rises when a field changes its meaning or goes away.
