@@ -7,15 +7,20 @@ mod bench;
 mod cli;
 mod client;
 mod commands;
+mod compare;
 mod console;
-#[allow(dead_code, reason = "filled in by the commands one by one")]
 mod content;
+mod control_group;
 mod cpus;
 mod date;
 mod dice;
 mod end_of_data;
 mod ids;
 mod machine;
+#[cfg(test)]
+#[allow(dead_code, reason = "the scenarios of tests/it use the rest")]
+#[path = "../tests/it/made_up.rs"]
+mod made_up;
 mod net;
 mod process;
 mod reply;
@@ -23,6 +28,7 @@ mod report;
 #[allow(dead_code, unused_imports, reason = "filled in by the commands one by one")]
 mod results;
 mod server;
+mod shares;
 mod sink;
 mod source;
 mod stamp;
@@ -42,10 +48,12 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Source(args) => commands::source::run(args),
+        Command::Source(args) => commands::source::run(*args),
         Command::Sink(args) => commands::sink::run(args),
         Command::Bench(args) => bench::run(&args),
         Command::Report(args) => commands::report::run(&args),
+        Command::Compare(args) => return commands::compare::run(args),
+        Command::Schema(args) => commands::schema::run(&args),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

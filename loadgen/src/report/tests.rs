@@ -1,8 +1,5 @@
 use super::*;
-
-#[allow(dead_code, reason = "the scenarios of tests/it use the rest")]
-#[path = "../../tests/it/made_up.rs"]
-mod made_up;
+use crate::made_up;
 
 fn results(value: &serde_json::Value) -> AnyResults {
     AnyResults::parse(&value.to_string()).unwrap()

@@ -21,8 +21,10 @@ pub(crate) struct BenchResults {
     /// Connections that say nothing.
     pub(crate) idle: Vec<IdleResult>,
     /// Mail beside TLS handshakes.
+    #[serde(default)]
     pub(crate) handshakes: Vec<HandshakeResult>,
     /// What could not be measured, and why: a sentence each.
+    #[serde(default)]
     pub(crate) notes: Vec<String>,
 }
 

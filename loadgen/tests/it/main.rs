@@ -8,6 +8,8 @@
 )]
 
 mod bench;
+mod dialogue;
+mod dialogue_server;
 mod harness;
 mod made_up;
 mod pair;
