@@ -2,8 +2,8 @@
 //!
 //! For each scenario, server and figure, a difference is *shown* if both hold: the rank test of the
 //! runs has a p below 1 - confidence, and the bootstrap interval of the ratio of medians leaves out
-//! 1. A shown difference counts if it is at least the threshold. Too few runs can show nothing, and
-//! that is said rather than taken for "no difference".
+//! equality. A shown difference counts if it is at least the threshold. Too few runs can show
+//! nothing, and that is said rather than taken for "no difference".
 //!
 //! # Guarantees
 //! The same files and options give the same answer. Where nothing could be told the answer is an
