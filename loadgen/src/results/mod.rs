@@ -13,6 +13,7 @@
 mod any;
 mod bench;
 mod distribution;
+pub(crate) mod schema;
 mod sink;
 mod source;
 
