@@ -3,6 +3,8 @@
 //!
 //! It has SMTP code of its own and takes nothing from the server that it measures.
 
+#[allow(dead_code, unused_imports, reason = "x")]
+mod accounts;
 mod bench;
 mod cli;
 mod client;

@@ -123,7 +123,7 @@ impl Contents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stamp::IdFinder;
+    use crate::stamp::StampFinder;
 
     const DATE: &str = "Tue, 24 Nov 2026 04:01:33 +0000";
 
@@ -142,9 +142,9 @@ mod tests {
         let id = Id { run: 0xfeed, number: 42 };
         let message = message(&contents, id, Framing::Data);
         assert!(message.starts_with(b"X-Loadgen-Id: 000000000000feed-0000000042\r\n"));
-        assert_eq!(IdFinder::new().find(&message), Some(id));
+        assert_eq!(StampFinder::new().find(&message).map(|(stamp, _)| stamp.id), Some(id));
         let received = [b"Received: from x by y\r\n with ESMTP\r\n", &message[..]].concat();
-        assert_eq!(IdFinder::new().find(&received), Some(id));
+        assert_eq!(StampFinder::new().find(&received).map(|(stamp, _)| stamp.id), Some(id));
     }
 
     #[test]

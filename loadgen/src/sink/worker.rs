@@ -20,7 +20,7 @@ use crate::dice::Dice;
 use crate::end_of_data;
 use crate::ids::IdLog;
 use crate::server::{Received, ServerPolicy};
-use crate::stamp::IdFinder;
+use crate::stamp::StampFinder;
 use crate::stop::Stop;
 
 /// How often the thread looks up, also to write the ids.
@@ -39,7 +39,7 @@ const LISTENER: Token = Token(usize::MAX);
 pub(super) struct Desk {
     pub(super) policy: ServerPolicy,
     pub(super) dice: Dice,
-    finder: IdFinder,
+    finder: StampFinder,
     totals: WorkerTotals,
     log: IdLog,
     bodies: Option<PathBuf>,
@@ -54,7 +54,7 @@ impl Desk {
     /// # Errors
     /// It could not be written where it should be.
     pub(super) fn record(&mut self, message: Received<'_>) -> io::Result<()> {
-        let id = self.finder.find(message.head);
+        let id = self.finder.find(message.head).map(|(stamp, _)| stamp.id);
         match id {
             None => self.totals.unmarked += 1,
             Some(id) if self.totals.ids.insert(id) => {
@@ -116,7 +116,7 @@ impl Worker {
         let desk = Desk {
             policy: settings.policy.clone(),
             dice: Dice::new(seed),
-            finder: IdFinder::new(),
+            finder: StampFinder::new(),
             totals: WorkerTotals::default(),
             log: IdLog::new(settings.ids.clone()),
             bodies: settings.bodies.clone(),
