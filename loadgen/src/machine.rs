@@ -1,17 +1,38 @@
-//! What machine the figures are from.
+//! What machine the figures are from, and when they were made.
 
+use std::env;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::thread;
+use std::time::SystemTime;
 
-use crate::results::Machine;
+use crate::results::{Header, Kind, Machine, VERSION};
+
+/// The beginning of results of `kind` that are about to be made by this process.
+///
+/// # Errors
+/// /proc cannot be read.
+pub(crate) fn header(kind: Kind, directory: Option<&Path>) -> io::Result<Header> {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Ok(Header {
+        kind,
+        version: VERSION,
+        loadgen: env!("CARGO_PKG_VERSION").to_owned(),
+        began_unix_s: since_epoch.as_secs(),
+        command: env::args_os()
+            .skip(1)
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect(),
+        machine: describe(directory)?,
+    })
+}
 
 /// This machine; with `directory` also the file system that holds it.
 ///
 /// # Errors
 /// /proc cannot be read.
-pub(crate) fn describe(directory: Option<&Path>) -> io::Result<Machine> {
+fn describe(directory: Option<&Path>) -> io::Result<Machine> {
     let read = |path: &str| fs::read_to_string(path);
     let file_system = directory.map(|directory| -> io::Result<String> {
         let kind = file_system(&read("/proc/self/mounts")?, &directory.canonicalize()?);

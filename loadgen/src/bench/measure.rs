@@ -19,9 +19,10 @@ use crate::content::Contents;
 use crate::cpus::{CpuList, Pinned};
 use crate::date;
 use crate::net;
+use crate::results::SourceResults;
 use crate::server::{RefuseAt, ServerPolicy};
 use crate::sink::{Sink, SinkSettings};
-use crate::source::{self, Envelopes, Source, SourceReport, SourceSettings};
+use crate::source::{self, Arrivals, Envelopes, Schedule, Source, SourceSettings};
 use crate::stats::Percentiles;
 use crate::stop::Stop;
 use crate::tls::{TlsClient, TlsMode};
@@ -166,7 +167,7 @@ impl Plan {
         stop.set();
         drop(server);
         let totals = sink.finish()?;
-        let rate = report.accepted as f64 / time.as_secs_f64().max(report.seconds);
+        let rate = report.accepted as f64 / time.as_secs_f64().max(report.measured_s);
         Ok(mail_run(&report, rate, cpu, totals.duplicates))
     }
 
@@ -236,8 +237,8 @@ impl Plan {
         let (handshakes_per_second, handshakes_failed) = storm.end()?;
         Ok(HandshakeRun {
             message_rate: self.handshake_message_rate,
-            latency_alone: alone.message,
-            latency_beside: beside.message,
+            latency_alone: latency(&alone),
+            latency_beside: latency(&beside),
             handshakes_per_second,
             handshakes_failed,
         })
@@ -281,10 +282,11 @@ impl Plan {
         server: &dyn Server,
         scenario: Scenario,
         warm_up: Option<u64>,
-    ) -> io::Result<(SourceReport, Instant)> {
+    ) -> io::Result<(SourceResults, Instant)> {
         let is_paced = scenario == Scenario::Handshakes && warm_up.is_none();
         let tls = if scenario == Scenario::Handshakes { TlsMode::None } else { self.tls };
         let date = date::rfc5322(SystemTime::now());
+        let schedule = Schedule::steady(self.handshake_message_rate, Arrivals::Even);
         let settings = SourceSettings {
             target: server.address(),
             connections: self.connections as usize,
@@ -301,7 +303,10 @@ impl Plan {
             tls_client: self.tls_client.clone(),
             run_ahead: false,
             envelopes: Envelopes::plain(SENDER, "recipient@sink.example")?,
-            rate: is_paced.then_some(self.handshake_message_rate),
+            schedule: is_paced.then_some(schedule),
+            warm_up: Duration::ZERO,
+            cool_down: Duration::ZERO,
+            seed: 1,
             cpus: Some(self.generator_cpus.clone()),
             timeout: REPLY_TIME_MAX,
             reconnect: false,
@@ -376,13 +381,17 @@ impl Plan {
     }
 }
 
-fn mail_run(report: &SourceReport, rate: f64, cpu: Duration, duplicates: u64) -> MailRun {
+fn mail_run(report: &SourceResults, rate: f64, cpu: Duration, duplicates: u64) -> MailRun {
     MailRun {
         messages: report.accepted,
         failed: report.refused + report.lost + report.unsent,
         messages_per_second: rate,
         cpu_us_per_message: cpu.as_secs_f64() * 1e6 / report.accepted.max(1) as f64,
-        latency: report.message,
+        latency: latency(report),
         duplicates,
     }
+}
+
+fn latency(report: &SourceResults) -> Option<Percentiles> {
+    report.stages.message.as_ref().map(Percentiles::from)
 }

@@ -34,6 +34,7 @@ use tempfile::TempDir;
 use crate::cli::{BenchArgs, ScenarioArg};
 use crate::console::{self, ProgressLine};
 use crate::machine;
+use crate::results::Kind;
 use crate::stop::Stop;
 use crate::tls::TlsClient;
 pub(crate) use certificate::KeyKind;
@@ -113,7 +114,7 @@ struct Bench {
 impl Bench {
     fn empty_report(&self) -> io::Result<BenchReport> {
         Ok(BenchReport {
-            machine: machine::describe(Some(self.directory.path()))?,
+            machine: machine::header(Kind::Bench, Some(self.directory.path()))?.machine,
             message_bytes: self.plan.size_bytes,
             connections: self.plan.connections,
             pipelining: self.plan.pipelining,

@@ -2,6 +2,7 @@
 
 mod bench;
 mod dialogue;
+mod pace;
 mod sink;
 mod source;
 mod workload;

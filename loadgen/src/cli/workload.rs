@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::rate;
+use super::pace::PaceArgs;
 use crate::source::{self, Pattern};
 
 /// Options of `loadgen source` about the messages.
@@ -30,10 +30,24 @@ pub(crate) struct WorkloadArgs {
     /// Recipients' domains, taken in turn from message to message instead of that in --to.
     #[arg(long, value_delimiter = ',', value_parser = domain)]
     pub(crate) domains: Vec<String>,
-    /// Messages a second to send, whatever the server does (an open loop); latencies then count
-    /// from the time at which a message was due.
-    #[arg(long, value_parser = rate)]
-    pub(crate) rate: Option<f64>,
+    #[command(flatten)]
+    pub(crate) pace: PaceArgs,
+    /// Seconds at the beginning that the figures leave out.
+    #[arg(long, default_value_t = 0.0, value_parser = seconds)]
+    pub(crate) warm_up_s: f64,
+    /// Seconds at the end that the figures leave out; needs an end, from --seconds or --steps.
+    #[arg(long, default_value_t = 0.0, value_parser = seconds)]
+    pub(crate) cool_down_s: f64,
+    /// Seed of everything that is drawn by lot; the same seed gives the same messages.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.0..=1e9).contains(&seconds) => Ok(seconds),
+        Ok(_) | Err(_) => Err("it must be a number of seconds from 0 to 1000000000".to_owned()),
+    }
 }
 
 fn sender(text: &str) -> Result<String, String> {

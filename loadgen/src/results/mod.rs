@@ -23,7 +23,7 @@ pub(crate) use bench::{
     BenchResults, CountedRun, IdleResult, MailResult, MailRun, ServerRuns, StoredRun,
 };
 pub(crate) use distribution::{CurvePoint, Distribution};
-pub(crate) use source::{RefusalCount, Second, SourceResults, Stages};
+pub(crate) use source::{RefusalCount, Second, SourceResults, Stages, StepResults};
 
 /// The version of the format. It rises when a field changes its meaning or goes away.
 pub(crate) const VERSION: u32 = 1;

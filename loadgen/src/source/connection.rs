@@ -7,6 +7,7 @@ use mio::net::TcpStream;
 
 use super::SourceSettings;
 use super::outgoing::Outgoing;
+use super::report::Timed;
 use super::supply::{Supplied, UnderWay};
 use super::worker::Desk;
 use crate::client::{ClientSession, Event, Outcome, Stage};
@@ -305,7 +306,7 @@ impl Connection {
             desk.tally.note_refusal(stage, line.code, line.text);
         }
         if stage == Some(Stage::Greeting) && line.last && line.code.is_positive() {
-            desk.tally.connect.record(self.active_at.saturating_duration_since(self.opened_at));
+            desk.tally.record(Timed::Connect, self.opened_at, self.active_at);
         }
         match event {
             Event::None => {}
