@@ -21,6 +21,7 @@ mod machine;
 mod net;
 mod process;
 mod reply;
+mod report;
 #[allow(dead_code, unused_imports, reason = "filled in by the commands one by one")]
 mod results;
 mod server;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Source(args) => commands::source::run(args),
         Command::Sink(args) => commands::sink::run(args),
         Command::Bench(args) => bench::run(&args),
+        Command::Report(args) => commands::report::run(&args),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -35,6 +35,55 @@ pub(crate) fn recipient_hash(address: &[u8]) -> u64 {
     hash
 }
 
+/// The digest of a content in `parts`, framed so, without what ends it; it begins a line.
+pub(crate) fn digest_of(framing: Framing, parts: &[&[u8]]) -> u32 {
+    let mut text = Text::new();
+    for part in parts {
+        match framing {
+            Framing::Data => text.take_dotted(part),
+            Framing::Bdat => text.hasher.update(part),
+        }
+    }
+    text.hasher.finalize()
+}
+
+/// The text of a content as its author wrote it, digested.
+#[derive(Debug)]
+struct Text {
+    hasher: Hasher,
+    /// The last two bytes that went by, to see where lines begin.
+    last: [u8; 2],
+}
+
+impl Text {
+    fn new() -> Self {
+        Self { hasher: Hasher::new(), last: *b"\r\n" }
+    }
+
+    /// The next bytes of a text whose dots are doubled.
+    fn take_dotted(&mut self, bytes: &[u8]) {
+        let Some(&first) = bytes.first() else {
+            return;
+        };
+        let mut rest = bytes;
+        if self.last == *b"\r\n" && first == b'.' {
+            rest = &rest[1..];
+        } else if self.last[1] == b'\r' && rest.starts_with(b"\n.") {
+            self.hasher.update(b"\n");
+            rest = &rest[2..];
+        }
+        while let Some(at) = memmem::find(rest, b"\r\n.") {
+            self.hasher.update(&rest[..at + 2]);
+            rest = &rest[at + 3..];
+        }
+        self.hasher.update(rest);
+        self.last = match bytes {
+            [.., before, last] => [*before, *last],
+            _ => [self.last[1], first],
+        };
+    }
+}
+
 /// What a stamped content came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digested {
@@ -48,18 +97,15 @@ pub(crate) struct Digested {
 #[derive(Debug)]
 pub(crate) struct ContentDigest {
     finder: StampFinder,
-    breaks: memmem::Finder<'static>,
     framing: Framing,
     /// The beginning of the content, while its stamp is looked for.
     head: Vec<u8>,
     stamp: Option<Stamp>,
     gave_up: bool,
-    hasher: Hasher,
+    text: Text,
     /// The newest bytes behind DATA, which may turn out to end the content.
     held: [u8; END_BYTES],
     held_len: usize,
-    /// The last two bytes that went by, to see where lines begin.
-    last: [u8; 2],
 }
 
 impl ContentDigest {
@@ -67,15 +113,13 @@ impl ContentDigest {
     pub(crate) fn new() -> Self {
         Self {
             finder: StampFinder::new(),
-            breaks: memmem::Finder::new(b"\r\n."),
             framing: Framing::Data,
             head: Vec::new(),
             stamp: None,
             gave_up: false,
-            hasher: Hasher::new(),
+            text: Text::new(),
             held: [0; END_BYTES],
             held_len: 0,
-            last: *b"\r\n",
         }
     }
 
@@ -85,9 +129,8 @@ impl ContentDigest {
         self.head.clear();
         self.stamp = None;
         self.gave_up = false;
-        self.hasher.reset();
+        self.text = Text::new();
         self.held_len = 0;
-        self.last = *b"\r\n";
     }
 
     /// The next piece of it, as it came; behind DATA with the end mark.
@@ -119,7 +162,7 @@ impl ContentDigest {
     /// The content is over; nothing if it has no stamp.
     pub(crate) fn finish(&mut self) -> Option<Digested> {
         let stamp = self.stamp.take()?;
-        Some(Digested { stamp, digest: self.hasher.clone().finalize() })
+        Some(Digested { stamp, digest: self.text.hasher.clone().finalize() })
     }
 
     fn keep(&mut self, piece: &[u8]) {
@@ -131,14 +174,14 @@ impl ContentDigest {
     /// Bytes behind the stamp.
     fn take(&mut self, piece: &[u8]) {
         if self.framing == Framing::Bdat {
-            self.hasher.update(piece);
+            self.text.hasher.update(piece);
             return;
         }
         if piece.len() >= END_BYTES {
             let (held, held_len) = (self.held, self.held_len);
-            self.digest(&held[..held_len]);
+            self.text.take_dotted(&held[..held_len]);
             let (sure, held) = piece.split_at(piece.len() - END_BYTES);
-            self.digest(sure);
+            self.text.take_dotted(sure);
             self.held.copy_from_slice(held);
             self.held_len = END_BYTES;
             return;
@@ -146,36 +189,13 @@ impl ContentDigest {
         for &byte in piece {
             if self.held_len == END_BYTES {
                 let [oldest, rest @ ..] = self.held;
-                self.digest(&[oldest]);
+                self.text.take_dotted(&[oldest]);
                 self.held[..END_BYTES - 1].copy_from_slice(&rest);
                 self.held_len -= 1;
             }
             self.held[self.held_len] = byte;
             self.held_len += 1;
         }
-    }
-
-    /// Bytes that belong to the content, but for added dots.
-    fn digest(&mut self, bytes: &[u8]) {
-        let Some(&first) = bytes.first() else {
-            return;
-        };
-        let mut rest = bytes;
-        if self.last == *b"\r\n" && first == b'.' {
-            rest = &rest[1..];
-        } else if self.last[1] == b'\r' && rest.starts_with(b"\n.") {
-            self.hasher.update(b"\n");
-            rest = &rest[2..];
-        }
-        while let Some(at) = self.breaks.find(rest) {
-            self.hasher.update(&rest[..at + 2]);
-            rest = &rest[at + 3..];
-        }
-        self.hasher.update(rest);
-        self.last = match bytes {
-            [.., before, last] => [*before, *last],
-            _ => [self.last[1], first],
-        };
     }
 }
 

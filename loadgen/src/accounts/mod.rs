@@ -10,6 +10,6 @@ mod digest;
 mod ledger;
 mod verify;
 
-pub(crate) use digest::{ContentDigest, Digested, recipient_hash};
+pub(crate) use digest::{ContentDigest, Digested, digest_of, recipient_hash};
 pub(crate) use ledger::{Acknowledged, Arrival, Ledger};
 pub(crate) use verify::{Verdict, verify};

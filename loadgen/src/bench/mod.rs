@@ -239,10 +239,10 @@ mod tests {
 
     fn bench_args(words: &[&str]) -> BenchArgs {
         let words = ["loadgen", "bench"].iter().chain(words);
-        match crate::cli::Cli::parse_from(words).command {
-            crate::cli::Command::Bench(args) => args,
-            crate::cli::Command::Source(_) | crate::cli::Command::Sink(_) => panic!(),
-        }
+        let crate::cli::Command::Bench(args) = crate::cli::Cli::parse_from(words).command else {
+            panic!()
+        };
+        args
     }
 
     #[test]

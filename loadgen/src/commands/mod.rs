@@ -1,5 +1,6 @@
 //! The commands: from the command line to what is printed.
 
+pub(crate) mod report;
 pub(crate) mod sink;
 pub(crate) mod source;
 

@@ -11,18 +11,22 @@
 //! In the name of each field: `_s`, `_ms`, `_us`, `_bytes`. Shares lie between 0 and 1.
 
 mod accounts;
+mod any;
 mod bench;
 mod distribution;
+mod sink;
 mod source;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use accounts::{Delivered, Duplicated, Stretch};
+pub(crate) use any::AnyResults;
 pub(crate) use bench::{
     BenchResults, CountedRun, IdleResult, MailResult, MailRun, ServerRuns, StoredRun,
 };
 pub(crate) use distribution::{CurvePoint, Distribution};
+pub(crate) use sink::{DomainCount, SinkResults};
 pub(crate) use source::{RefusalCount, Second, SourceResults, Stages, StepResults};
 
 /// The version of the format. It rises when a field changes its meaning or goes away.
