@@ -289,6 +289,7 @@ impl Plan {
         let schedule = Schedule::steady(self.handshake_message_rate, Arrivals::Even);
         let settings = SourceSettings {
             target: server.address(),
+            origins: Arc::default(),
             connections: self.connections as usize,
             messages: warm_up.or(self.messages),
             time: self.time.filter(|_| warm_up.is_none()),
@@ -298,6 +299,7 @@ impl Plan {
                 name: "loadgen.example".to_owned(),
                 pipelining: self.pipelining,
                 starttls: tls == TlsMode::Starttls,
+                ..ClientSettings::default()
             },
             tls,
             tls_client: self.tls_client.clone(),

@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use bench::{BenchArgs, ScenarioArg};
 pub(crate) use report::ReportArgs;
+pub(crate) use dialogue::DialogueArgs;
 pub(crate) use sink::{RefuseAtArg, SinkArgs};
 pub(crate) use source::SourceArgs;
 
@@ -29,7 +30,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Send messages to an SMTP server and measure.
-    Source(SourceArgs),
+    Source(Box<SourceArgs>),
     /// Accept messages and count them.
     Sink(SinkArgs),
     /// Start Ringpost, a sink and a source, and measure Ringpost; beside it another server.

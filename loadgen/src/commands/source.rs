@@ -4,9 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{GLANCE, create_log, duration, write_json};
+use super::{GLANCE, create_log, dialogue, duration, write_json};
 use crate::cli::SourceArgs;
-use crate::client::ClientSettings;
 use crate::console::{self, ProgressLine, grouped};
 use crate::content::Contents;
 use crate::date;
@@ -14,7 +13,7 @@ use crate::net;
 use crate::results::Second;
 use crate::source::{self, Envelopes, Schedule, Source, SourceSettings};
 use crate::stop::Stop;
-use crate::tls::{TlsClient, TlsMode};
+use crate::tls::TlsClient;
 
 /// Messages of a source that was told neither a number nor a time.
 const MESSAGES_DEFAULT: u64 = 10_000;
@@ -69,18 +68,16 @@ fn source_settings(args: SourceArgs) -> io::Result<SourceSettings> {
     let warm_up = duration(args.workload.warm_up_s, 1.0)?;
     let cool_down = duration(args.workload.cool_down_s, 1.0)?;
     check_window(end, warm_up, cool_down)?;
+    let target = net::resolve(&args.target)?;
     Ok(SourceSettings {
-        target: net::resolve(&args.target)?,
+        target,
+        origins: Arc::new(dialogue::origins(&args.dialogue, target)?),
         connections: args.connections as usize,
         messages: args.workload.messages.or(fallback),
         time,
+        client: dialogue::client_settings(&args.dialogue, contents.is_8bit(), true)?,
         contents: Arc::new(contents),
         messages_per_connection: args.dialogue.messages_per_connection,
-        client: ClientSettings {
-            name: args.dialogue.ehlo,
-            pipelining: !args.dialogue.no_pipelining,
-            starttls: args.dialogue.tls == TlsMode::Starttls,
-        },
         tls: args.dialogue.tls,
         tls_client: TlsClient::new(net::host_of(&args.target), !args.dialogue.no_resumption)?,
         run_ahead: args.dialogue.run_ahead,

@@ -7,6 +7,8 @@
 use std::io::{self, Write};
 use std::str::FromStr;
 
+use crate::client::MailParameters;
+
 /// A pattern like `user{n}@example.com`: `{n}` stands for the number of the message, `{r}` for the
 /// number of the recipient in the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,9 +78,11 @@ impl Envelopes {
     }
 
     /// Appends MAIL and RCPT (RFC 5321 §4.1.1.2, §4.1.1.3) of the message `number`.
-    pub(crate) fn write(&self, number: u64, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, number: u64, parameters: MailParameters, out: &mut Vec<u8>) {
         // Writing to a Vec cannot fail.
-        let _ = write!(out, "MAIL FROM:<{}>\r\n", self.from);
+        let _ = write!(out, "MAIL FROM:<{}>", self.from);
+        parameters.write(out);
+        out.extend_from_slice(b"\r\n");
         for recipient in 0..self.recipients {
             out.extend_from_slice(b"RCPT TO:<");
             for piece in &self.to.local_part {
@@ -113,7 +117,7 @@ mod tests {
             recipients,
         };
         let mut out = Vec::new();
-        envelopes.write(number, &mut out);
+        envelopes.write(number, MailParameters::default(), &mut out);
         String::from_utf8(out).unwrap()
     }
 

@@ -15,7 +15,10 @@
 //! Of a server: they are counted. Of a file or of the pinning: they end the source.
 
 mod addresses;
+mod chunks;
 mod connection;
+mod departures;
+mod origins;
 mod outgoing;
 mod pace;
 mod report;
@@ -46,6 +49,7 @@ use timeline::Timeline;
 use worker::Worker;
 
 pub(crate) use addresses::{Envelopes, Pattern, is_path_byte};
+pub(crate) use origins::{AddressList, Origins};
 pub(crate) use pace::{Arrivals, STEPS_MAX, Schedule};
 pub(crate) use text::text;
 
@@ -53,6 +57,8 @@ pub(crate) use text::text;
 #[derive(Clone, Debug)]
 pub(crate) struct SourceSettings {
     pub(crate) target: SocketAddr,
+    /// Where connections come from.
+    pub(crate) origins: Arc<Origins>,
     pub(crate) connections: usize,
     /// Stop after this many messages; without it the time decides.
     pub(crate) messages: Option<u64>,

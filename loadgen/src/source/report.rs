@@ -8,6 +8,7 @@
 //! [`REFUSALS_MAX`] kinds of refusals.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::supply::Progress;
@@ -42,19 +43,12 @@ impl Window {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timed {
     Connect,
-    #[allow(dead_code, reason = "filled in by the connections one by one")]
     Banner,
-    #[allow(dead_code, reason = "filled in by the connections one by one")]
     Tls,
-    #[allow(dead_code, reason = "filled in by the connections one by one")]
     Ehlo,
-    #[allow(dead_code, reason = "filled in by the connections one by one")]
     Auth,
-    #[allow(dead_code, reason = "filled in by the connections one by one")]
     Mail,
-    #[allow(dead_code, reason = "filled in by the connections one by one")]
     Rcpt,
-    #[allow(dead_code, reason = "filled in by the connections one by one")]
     Data,
     EndOfData,
     Message,
@@ -190,6 +184,11 @@ impl Tally {
             (0, String::from_utf8_lossy(example).into_owned())
         });
         *count += 1;
+    }
+
+    /// What kept a connection from coming so far that the server could refuse something.
+    pub(super) fn note_fault(&mut self, stage: Stage, fault: &impl fmt::Display) {
+        self.note_refusal(stage, Code::NONE, fault.to_string().as_bytes());
     }
 
     /// Adds the figures of another thread of the same run.

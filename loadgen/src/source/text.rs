@@ -28,7 +28,9 @@ pub(crate) fn text(results: &SourceResults) -> String {
     }
     for refusal in &results.refusals {
         let (code, stage, count) = (refusal.code, &refusal.stage, grouped(refusal.count));
-        let _ = write!(text, "\n  {code} at {stage}: {count} (the first: {})", refusal.example);
+        // What has no code is no reply, but what kept this side from going on.
+        let code = if code == 0 { String::new() } else { format!("{code} ") };
+        let _ = write!(text, "\n  {code}at {stage}: {count} (the first: {})", refusal.example);
     }
     text.push_str(&stages(results));
     text.push_str(&steps(results));

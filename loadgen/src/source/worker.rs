@@ -12,7 +12,7 @@ use super::connection::{Connection, End, State};
 use super::report::{Tally, Timed, Window};
 use super::supply::{Progress, Supplied, Supply, UnderWay};
 use super::timeline::{SecondTally, Timeline};
-use crate::client::ClientSession;
+use crate::client::{ClientSession, Stage};
 use crate::cpus;
 use crate::ids::IdLog;
 use crate::reply::Code;
@@ -145,7 +145,8 @@ impl Worker {
         let total = settings.connections;
         let share = total / threads + usize::from(index < total % threads);
         let now = Instant::now();
-        let session = || ClientSession::new(settings.client.clone());
+        let client = Arc::new(settings.client.clone());
+        let session = || ClientSession::new(Arc::clone(&client));
         let supply =
             Supply::new(Arc::clone(progress), stop.clone(), settings.seed, (index, threads));
         Ok(Self {
@@ -229,7 +230,9 @@ impl Worker {
                 continue;
             }
             let state = match self.desk.supply.next(now) {
-                Supplied::Message(message) => self.connections[place].begin(&self.desk, message),
+                Supplied::Message(message) => {
+                    self.connections[place].begin(&mut self.desk, message)
+                }
                 Supplied::None => self.connections[place].quit(&self.desk),
                 Supplied::Later(at) => {
                     due = Some(at);
@@ -281,7 +284,8 @@ impl Worker {
         let opened = self.connections[place]
             .open(&self.desk.settings, now)
             .and_then(|stream| self.poll.registry().register(stream, Token(place), interest));
-        if opened.is_err() {
+        if let Err(error) = opened {
+            self.desk.tally.note_fault(Stage::Connect, &error);
             self.end(place, End::Failed);
         }
     }
@@ -312,6 +316,10 @@ impl Worker {
                 } else {
                     self.alive -= 1;
                 }
+            }
+            End::Unfit => {
+                self.desk.tally.connections_failed += 1;
+                self.alive -= 1;
             }
         }
     }
