@@ -44,6 +44,8 @@ pub mod cli;
 #[cfg(feature = "runtime")]
 pub mod config;
 #[cfg(feature = "runtime")]
+pub mod doctor;
+#[cfg(feature = "runtime")]
 pub mod host_check;
 #[cfg(feature = "runtime")]
 pub mod log;

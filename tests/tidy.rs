@@ -56,6 +56,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("admin", 5),
     ("cli", 5),
     ("config", 5),
+    ("doctor", 5),
     ("host_check", 5),
     ("lib", 5),
     ("log", 5),

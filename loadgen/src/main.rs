@@ -10,8 +10,8 @@ mod cli;
 mod client;
 mod commands;
 mod console;
-#[allow(dead_code, reason = "filled in by the commands one by one")]
 mod content;
+mod control_group;
 mod cpus;
 mod date;
 mod dice;
@@ -25,6 +25,7 @@ mod report;
 #[allow(dead_code, unused_imports, reason = "filled in by the commands one by one")]
 mod results;
 mod server;
+mod shares;
 mod sink;
 mod source;
 mod stamp;

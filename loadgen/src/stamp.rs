@@ -20,6 +20,9 @@ pub(crate) const ID_HEADER: &[u8] = b"X-Loadgen-Id: ";
 /// Digits that the number is padded to, so that sizes stay equal up to ten thousand million.
 pub(crate) const NUMBER_DIGITS: usize = 10;
 
+/// Digits of the run.
+pub(crate) const RUN_DIGITS: usize = 16;
+
 /// One message of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Id {
@@ -31,7 +34,14 @@ pub(crate) struct Id {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}-{:0width$}", self.run, self.number, width = NUMBER_DIGITS)
+        write!(
+            f,
+            "{:0run$x}-{:0number$}",
+            self.run,
+            self.number,
+            run = RUN_DIGITS,
+            number = NUMBER_DIGITS
+        )
     }
 }
 
@@ -44,7 +54,7 @@ impl FromStr for Id {
 
     fn from_str(text: &str) -> Result<Self, NoId> {
         let (run, number) = text.split_once('-').ok_or(NoId)?;
-        if run.len() != 16 || number.starts_with('+') {
+        if run.len() != RUN_DIGITS || number.starts_with('+') {
             return Err(NoId);
         }
         let run = u64::from_str_radix(run, 16).map_err(|_| NoId)?;

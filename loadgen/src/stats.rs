@@ -98,23 +98,6 @@ impl Latencies {
     }
 }
 
-/// How long things took, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Percentiles {
-    pub(crate) p50_ms: f64,
-    pub(crate) p90_ms: f64,
-    pub(crate) p99_ms: f64,
-    pub(crate) p99_9_ms: f64,
-    pub(crate) max_ms: f64,
-}
-
-impl From<&Distribution> for Percentiles {
-    fn from(of: &Distribution) -> Self {
-        let &Distribution { p50_ms, p90_ms, p99_ms, p99_9_ms, max_ms, .. } = of;
-        Self { p50_ms, p90_ms, p99_ms, p99_9_ms, max_ms }
-    }
-}
-
 fn us_to_ms(us: u64) -> f64 {
     us as f64 / 1_000.0
 }

@@ -80,6 +80,11 @@ pub fn prepare(config: &Config) -> Result<PreparedHost, Vec<Complaint>> {
     }
 }
 
+/// Descriptors that a server of this configuration may need at once.
+pub(crate) fn descriptors_needed(config: &Config) -> u64 {
+    Needs::of(config).descriptors()
+}
+
 /// What a configuration asks of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Needs {

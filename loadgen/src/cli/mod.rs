@@ -11,10 +11,11 @@ mod workload;
 use clap::{Parser, Subcommand};
 
 pub(crate) use bench::{BenchArgs, ScenarioArg};
-pub(crate) use report::ReportArgs;
 pub(crate) use dialogue::DialogueArgs;
+pub(crate) use report::ReportArgs;
 pub(crate) use sink::{RefuseAtArg, SinkArgs};
 pub(crate) use source::SourceArgs;
+pub(crate) use workload::WorkloadArgs;
 
 /// Load generator for SMTP servers.
 ///

@@ -236,6 +236,11 @@ impl ClientSession {
         self.offers.pipelining && self.settings.pipelining
     }
 
+    /// Whether TLS protects the connection, from its beginning or by STARTTLS.
+    pub(crate) const fn is_protected(&self) -> bool {
+        self.is_protected
+    }
+
     /// How the content of a message travels.
     pub(crate) fn transfer(&self) -> Transfer {
         self.settings.transfer

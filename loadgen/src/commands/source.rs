@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{GLANCE, create_log, dialogue, duration, write_json};
-use crate::cli::SourceArgs;
+use crate::cli::{SourceArgs, WorkloadArgs};
 use crate::console::{self, ProgressLine, grouped};
-use crate::content::Contents;
+use crate::content::{Constants, Contents, Look};
 use crate::date;
 use crate::net;
 use crate::results::Second;
@@ -59,8 +59,9 @@ fn progress(source: &Source, last: Second) -> String {
 }
 
 fn source_settings(args: SourceArgs) -> io::Result<SourceSettings> {
-    let date = date::rfc5322(SystemTime::now());
-    let contents = Contents::plain(&args.workload.from, &date, args.workload.size);
+    let run = args.run.unwrap_or_else(source::fresh_run);
+    let envelopes = envelopes(&args.workload)?;
+    let contents = contents(&args.workload, &envelopes, run)?;
     let schedule = args.workload.pace.schedule();
     let time = args.workload.seconds.map(|seconds| duration(seconds, 1.0)).transpose()?;
     let end = time.into_iter().chain(schedule.as_ref().and_then(Schedule::end)).min();
@@ -69,24 +70,27 @@ fn source_settings(args: SourceArgs) -> io::Result<SourceSettings> {
     let cool_down = duration(args.workload.cool_down_s, 1.0)?;
     check_window(end, warm_up, cool_down)?;
     let target = net::resolve(&args.target)?;
+    let envelopes = Envelopes {
+        from: args.workload.from,
+        to: args.workload.to,
+        domains: args.workload.domains,
+        recipients: args.workload.recipients,
+    };
+    let is_ascii = envelopes.is_ascii();
+    let client = dialogue::client_settings(&args.dialogue, contents.is_8bit(), is_ascii)?;
     Ok(SourceSettings {
         target,
         origins: Arc::new(dialogue::origins(&args.dialogue, target)?),
         connections: args.connections as usize,
         messages: args.workload.messages.or(fallback),
         time,
-        client: dialogue::client_settings(&args.dialogue, contents.is_8bit(), true)?,
+        client,
         contents: Arc::new(contents),
         messages_per_connection: args.dialogue.messages_per_connection,
         tls: args.dialogue.tls,
         tls_client: TlsClient::new(net::host_of(&args.target), !args.dialogue.no_resumption)?,
         run_ahead: args.dialogue.run_ahead,
-        envelopes: Envelopes {
-            from: args.workload.from,
-            to: args.workload.to,
-            domains: args.workload.domains,
-            recipients: args.workload.recipients,
-        },
+        envelopes,
         schedule,
         warm_up,
         cool_down,
@@ -95,8 +99,32 @@ fn source_settings(args: SourceArgs) -> io::Result<SourceSettings> {
         timeout: duration(args.dialogue.timeout, 1.0)?,
         reconnect: args.dialogue.reconnect,
         acked: create_log(args.acked.as_deref())?,
-        run: args.run.unwrap_or_else(source::fresh_run),
+        run,
     })
+}
+
+fn envelopes(args: &WorkloadArgs) -> io::Result<Envelopes> {
+    Ok(Envelopes {
+        from: args.from.clone(),
+        to: args.to.clone(),
+        domains: args.domains.domains().map_err(io::Error::other)?,
+        mixes_domains: args.domains.mix,
+        recipients: args.recipients,
+        seed: args.seed,
+    })
+}
+
+fn contents(args: &WorkloadArgs, envelopes: &Envelopes, run: u64) -> io::Result<Contents> {
+    let (date, seed) = (date::rfc5322(SystemTime::now()), args.seed);
+    if let Some(directory) = &args.content.eml {
+        Contents::folder(directory)
+    } else if let Some(path) = &args.content.template {
+        Contents::template(path, envelopes.clone(), &Constants { date: &date, run, seed })
+    } else {
+        let look =
+            Look { from: &args.from, date: &date, is_8bit: false, has_8bit_header: false, seed };
+        Ok(Contents::generated(&look, args.content.size.clone()))
+    }
 }
 
 /// Something must be left between warm-up and cool-down.

@@ -28,6 +28,11 @@ pub(super) const fn odd_bytes(bytes: usize) -> usize {
     }
 }
 
+/// Bytes that a body of `bytes` comes to.
+pub(super) const fn met_bytes(bytes: usize) -> usize {
+    if bytes == 1 { 0 } else { bytes }
+}
+
 /// Appends what a body of `bytes` has besides whole lines. A body of a single byte cannot be: it
 /// stays empty.
 pub(super) fn write_odd_line(bytes: usize, out: &mut Vec<u8>) {

@@ -14,6 +14,9 @@ const WHISKER: f64 = 10.0;
 /// Parts of a bar are so far apart.
 const GAP: f64 = 1.5;
 
+/// Characters of a label that are drawn; all of it can be read in the tables.
+const LABEL_CHARACTERS_MAX: usize = 28;
+
 /// One bar.
 #[derive(Clone, Debug)]
 pub(super) struct Bar {
@@ -54,7 +57,7 @@ impl BarPlot {
         let mut drawing = String::new();
         let mut top = 0.0;
         for bar in &self.bars {
-            drawing.push_str(&bar.draw(top, longest));
+            drawing.push_str(&bar.draw(top, longest, &self.unit));
             top += ROW;
         }
         let values: Vec<String> = self.bars.iter().map(|bar| bar.told(&self.unit)).collect();
@@ -78,39 +81,41 @@ impl Bar {
         self.range.map_or(0.0, |(_, highest)| highest).max(self.total())
     }
 
-    /// `ringpost 9,812 (9,500–10,001)`, the label left out.
+    /// `9,812 (9,500–10,001)`.
     fn figures(&self) -> String {
         let mut text = units::figure(self.total());
-        if let [first, second] = &self.parts[..] {
-            let _ = write!(
-                text,
-                " = {} {} + {} {}",
-                units::figure(first.value),
-                first.name,
-                units::figure(second.value),
-                second.name
-            );
-        }
         if let Some((lowest, highest)) = self.range {
             let _ = write!(text, " ({}–{})", units::figure(lowest), units::figure(highest));
         }
         text
     }
 
+    /// The same with the label and the parts.
     fn told(&self, unit: &str) -> String {
-        format!("{}: {} {unit}", self.label, self.figures())
+        let mut text = format!("{}: {} {unit}", self.label, self.figures());
+        if let [first, second] = &self.parts[..] {
+            let _ = write!(
+                text,
+                ", {} {} and {} {}",
+                units::figure(first.value),
+                first.name,
+                units::figure(second.value),
+                second.name
+            );
+        }
+        text
     }
 
-    fn draw(&self, top: f64, longest: f64) -> String {
+    fn draw(&self, top: f64, longest: f64, unit: &str) -> String {
         // A whisker's end must not be cut in half.
         let scale = (WIDTH - 2.0) / longest;
         let class = self.style.class();
         let mut text = format!(
             "<g><title>{}</title>\n<text class=\"name\" x=\"0\" y=\"{:.1}\">{}</text>\
              <text class=\"end figure\" x=\"{WIDTH}\" y=\"{:.1}\">{}</text>\n",
-            escaped(&self.told("")),
+            escaped(&self.told(unit)),
             top + 16.0,
-            escaped(&self.label),
+            escaped(&shortened(&self.label)),
             top + 16.0,
             escaped(&self.figures())
         );
@@ -142,6 +147,14 @@ impl Bar {
     }
 }
 
+/// As much of a label as leaves room for the figures beside it.
+fn shortened(label: &str) -> String {
+    match label.char_indices().nth(LABEL_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &label[..end]),
+        None => label.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,8 +180,14 @@ mod tests {
         assert!(figure.drawing.contains("width=\"239.0\""), "{}", figure.drawing);
         assert!(figure.drawing.contains("H479.0"), "{}", figure.drawing);
         assert!(figure.drawing.contains("part1"), "{}", figure.drawing);
-        let wanted = "a: 500 (400–1,000) messages/s; b: 250 = 100 user + 150 system messages/s";
+        let wanted = "a: 500 (400–1,000) messages/s; b: 250 messages/s, 100 user and 150 system";
         assert_eq!(figure.description, wanted);
+    }
+
+    #[test]
+    fn a_long_label_is_cut_between_characters() {
+        assert_eq!(shortened("short"), "short");
+        assert_eq!(shortened(&"ä".repeat(40)), "ä".repeat(LABEL_CHARACTERS_MAX) + "…");
     }
 
     #[test]

@@ -22,7 +22,6 @@ struct Scenario<'a> {
 struct Row<'a> {
     label: String,
     style: Style,
-    version: Option<&'a str>,
     offered_per_second: Option<f64>,
     runs: &'a [MailRun],
     counted: Option<CountedRun>,
@@ -56,6 +55,10 @@ pub(super) fn add(page: &mut Page, benches: &[(&str, &BenchResults)]) {
         if looks.several {
             facts.insert(0, ("File", (*name).to_owned()));
         }
+        let versions = versions(bench);
+        if !versions.is_empty() {
+            facts.push(("Servers", versions));
+        }
         facts.push((
             "CPUs",
             format!("server {}, source and sink {}", bench.server_cpus, bench.generator_cpus),
@@ -69,6 +72,18 @@ pub(super) fn add(page: &mut Page, benches: &[(&str, &BenchResults)]) {
     if !idle.is_empty() {
         add_idle(page, &idle);
     }
+}
+
+/// What the servers say about themselves.
+fn versions(bench: &BenchResults) -> String {
+    let mut told: Vec<&str> = Vec::new();
+    for server in bench.mail.iter().flat_map(|mail| &mail.servers) {
+        match &server.version {
+            Some(version) if !told.contains(&version.as_str()) => told.push(version),
+            Some(_) | None => {}
+        }
+    }
+    told.join(", ")
 }
 
 /// The names of servers in all plots, and how they look.
@@ -100,8 +115,7 @@ fn scenarios<'a>(benches: &[(&str, &'a BenchResults)], looks: &mut Looks) -> Vec
                 Row {
                     label,
                     style,
-                    version: server.version.as_deref(),
-                    offered_per_second: mail.offered_per_second,
+                    offered_per_second: server.offered_per_second,
                     runs: &server.runs,
                     counted: server.counted,
                 }
@@ -132,43 +146,46 @@ fn idle_rows<'a>(benches: &[(&str, &'a BenchResults)], looks: &mut Looks) -> Vec
 
 /// One line for each scenario, with a column for each server.
 fn summary(page: &mut Page, scenarios: &[Scenario<'_>], looks: &Looks) {
+    let with_rate = scenarios.iter().filter(|it| !it.is_offered());
+    let rate = |run: &MailRun| Some(run.messages_per_second);
+    let rates = "Messages a second, the median of the runs; small: times what the first does";
+    summary_table(page, rates, looks, with_rate, rate);
+    let with_latency = scenarios.iter().filter(|it| it.is_offered());
+    let latency = |run: &MailRun| Some(run.latency.as_ref()?.p99_ms);
+    let latencies = "At an offered rate: ms within which 99 % of the messages were done, the \
+                     median of the runs; small: times what the first takes";
+    summary_table(page, latencies, looks, with_latency, latency);
+}
+
+fn summary_table<'a>(
+    page: &mut Page,
+    caption: &str,
+    looks: &Looks,
+    scenarios: impl Iterator<Item = &'a Scenario<'a>>,
+    of: impl Fn(&MailRun) -> Option<f64>,
+) {
     let mut head = vec!["scenario"];
     head.extend(looks.labels.iter().map(String::as_str));
-    let mut rates = Table::new("Messages a second: the median of the runs", &head);
-    let mut latencies = Table::new(
-        "At an offered rate: 99 % of the messages within, ms (median of the runs)",
-        &head,
-    );
-    let (mut any_rate, mut any_latency) = (false, false);
+    let mut table = Table::new(caption, &head);
     for scenario in scenarios {
-        let offered = scenario.rows.iter().any(|row| row.offered_per_second.is_some());
+        let medians = looks
+            .labels
+            .iter()
+            .map(|label| scenario.rows.iter().find(|row| row.label == *label)?.median_of(&of));
+        let medians: Vec<Option<f64>> = medians.collect();
+        let first = medians.first().copied().flatten();
         let mut cells = vec![scenario.title.to_owned()];
-        for label in &looks.labels {
-            let row = scenario.rows.iter().find(|row| row.label == *label);
-            cells.push(row.map_or_else(
-                || NONE.to_owned(),
-                |row| {
-                    if offered {
-                        figure_or_none(row.median_of(|run| Some(run.latency.as_ref()?.p99_ms)))
-                    } else {
-                        figure_or_none(row.median_of(|run| Some(run.messages_per_second)))
-                    }
-                },
-            ));
+        for (place, median) in medians.iter().enumerate() {
+            let mut cell = figure_or_none(*median);
+            if let (1.., Some(first), Some(median)) = (place, first, median) {
+                cell += &format!("\n× {}", figure(median / first));
+            }
+            cells.push(cell);
         }
-        if offered {
-            any_latency = true;
-            latencies.push(cells);
-        } else {
-            any_rate = true;
-            rates.push(cells);
-        }
+        table.push(cells);
     }
-    if any_rate {
-        page.table(&rates);
-    }
-    if any_latency {
-        page.table(&latencies);
+    if !table.is_empty() {
+        page.table(&table);
     }
 }
 
@@ -182,7 +199,7 @@ impl Row<'_> {
         (!values.is_empty()).then(|| Spread::of(values).median)
     }
 
-    /// `9,812 (9,500–10,001)`.
+    /// The median, and on a second line `9,500–10,001`.
     fn spread_of(&self, of: impl Fn(&MailRun) -> Option<f64>) -> String {
         let values = self.values(of);
         if values.is_empty() {
@@ -191,7 +208,7 @@ impl Row<'_> {
         let several = values.len() > 1;
         let Spread { median, min, max } = Spread::of(values);
         if several {
-            format!("{} ({}–{})", figure(median), figure(min), figure(max))
+            format!("{}\n{}–{}", figure(median), figure(min), figure(max))
         } else {
             figure(median)
         }
@@ -215,13 +232,17 @@ fn cpu(run: &MailRun) -> f64 {
 }
 
 impl Scenario<'_> {
+    /// Whether messages are due at a rate, rather than sent as fast as they are taken.
+    fn is_offered(&self) -> bool {
+        self.rows.iter().any(|row| row.offered_per_second.is_some())
+    }
+
     fn add(&self, page: &mut Page) {
         let runs = self.rows.iter().map(|row| row.runs.len()).max().unwrap_or(0);
         page.section(self.title, &self.about(runs));
-        let offered = self.rows.iter().any(|row| row.offered_per_second.is_some());
         let mut figures =
             vec![self.rates(runs), self.cpu(), self.latencies(runs), self.over_time(runs)];
-        if offered {
+        if self.is_offered() {
             // Who offers a rate asks for latencies.
             figures.swap(0, 2);
         }
@@ -313,8 +334,7 @@ impl Scenario<'_> {
                 }
             }
         }
-        let due = self.rows.iter().any(|row| row.offered_per_second.is_some());
-        let from = if due { "From when a message was due" } else { "From MAIL" };
+        let from = if self.is_offered() { "From when a message was due" } else { "From MAIL" };
         let which =
             if runs > 1 { " The run with the median of the 99 %; pale: the others." } else { "" };
         let note = format!("{from} to the reply to its content.{which} Lower is better.");
@@ -342,10 +362,9 @@ impl Scenario<'_> {
 
     fn main_table(&self) -> Table {
         let mut table = Table::new(
-            &format!("{}: rate and latency, median (lowest–highest)", self.title),
+            &format!("{}: rate and latency, median, lowest–highest", self.title),
             &[
                 "server",
-                "version",
                 "offered/s",
                 "messages/s",
                 "MB/s",
@@ -365,7 +384,6 @@ impl Scenario<'_> {
             };
             table.push(vec![
                 row.label.clone(),
-                row.version.unwrap_or(NONE).to_owned(),
                 figure_or_none(row.offered_per_second),
                 row.spread_of(|run| Some(run.messages_per_second)),
                 row.spread_of(|run| Some(megabytes(run.bytes_per_second))),
@@ -383,20 +401,20 @@ impl Scenario<'_> {
 
     fn cost_table(&self) -> Table {
         let mut table = Table::new(
-            &format!("{}: what it costs the server, median (lowest–highest)", self.title),
+            &format!("{}: what it costs the server, median, lowest–highest", self.title),
             &[
                 "server",
-                "CPU µs/message",
+                "CPU µs a message",
                 "user",
                 "system",
                 "memory MiB",
-                "system calls/message",
-                "ring entries/message",
-                "context switches/message",
+                "system calls a message",
+                "ring entries a message",
+                "context switches a message",
                 "commit mean ms",
                 "commit p99 ms",
-                "messages/commit",
-                "written/content",
+                "messages a commit",
+                "bytes written for each of content",
             ],
         );
         for row in &self.rows {

@@ -97,7 +97,7 @@ pub(super) fn plot_over_time(
         title: title.to_owned(),
         description,
         note: note.to_owned(),
-        x: Axis::linear("seconds since the beginning", last.fold(0.0, f64::max)),
+        x: Axis::linear_to("seconds since the beginning", last.fold(0.0, f64::max)),
         y_title: y_title.to_owned(),
         may_be_log,
         lines,

@@ -55,7 +55,7 @@ impl Style {
     }
 }
 
-/// A table: the first column names the row.
+/// A table: the first column names the row. What follows the first line of a cell is shown small.
 #[derive(Debug)]
 pub(super) struct Table {
     caption: String,
@@ -75,6 +75,11 @@ impl Table {
         self.rows.push(cells);
     }
 
+    /// Whether it has no row.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// As HTML, without the columns in which no row says anything. On a narrow screen it scrolls
     /// by itself.
     pub(super) fn html(&self) -> String {
@@ -85,7 +90,7 @@ impl Table {
         let caption = escaped(&self.caption);
         let mut html = format!(
             "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{caption}\">\n\
-             <table>\n<caption>{caption}</caption>\n<thead><tr>"
+             <table>\n<caption><span>{caption}</span></caption>\n<thead><tr>"
         );
         for &column in &columns {
             let _ = write!(html, "<th scope=\"col\">{}</th>", escaped(&self.head[column]));
@@ -94,7 +99,13 @@ impl Table {
         for row in &self.rows {
             html.push_str("<tr>");
             for &column in &columns {
-                let cell = escaped(row.get(column).map_or(NONE, String::as_str));
+                let cell = row.get(column).map_or(NONE, String::as_str);
+                let cell = match cell.split_once('\n') {
+                    Some((first, rest)) => {
+                        format!("{}<small>{}</small>", escaped(first), escaped(rest))
+                    }
+                    None => escaped(cell),
+                };
                 let _ = match column {
                     0 => write!(html, "<th scope=\"row\">{cell}</th>"),
                     _ => write!(html, "<td>{cell}</td>"),
@@ -180,11 +191,12 @@ mod tests {
     fn a_table_leaves_out_columns_that_say_nothing() {
         let mut table = Table::new("All <of> it", &["server", "rate", "nothing", "p99"]);
         table.push(vec!["a".into(), "1".into(), NONE.into(), NONE.into()]);
-        table.push(vec!["b".into(), "2".into(), NONE.into(), "3".into()]);
+        table.push(vec!["b".into(), "2\n1–<4>".into(), NONE.into(), "3".into()]);
         let html = table.html();
-        assert!(html.contains("<caption>All &lt;of&gt; it</caption>"), "{html}");
+        assert!(html.contains("<span>All &lt;of&gt; it</span>"), "{html}");
         assert!(!html.contains("nothing"), "{html}");
         assert!(html.contains("<th scope=\"row\">a</th><td>1</td><td>–</td>"), "{html}");
+        assert!(html.contains("<td>2<small>1–&lt;4&gt;</small></td>"), "{html}");
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn a_bench_has_each_scenario_with_its_plots_and_tables() {
         "Offered: 4,000 messages a second.",
         "Medians; the thin lines reach from the lowest run to the highest.",
         "ringpost 0.0 (made up)",
-        "system calls/message",
+        "system calls a message",
         "Made Up CPU",
         "loadgen bench &#39;made up&#39; --for=tests",
         "class=\"bar floor part0\"",

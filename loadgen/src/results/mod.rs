@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use accounts::{Delivered, Duplicated, Stretch};
 pub(crate) use any::AnyResults;
 pub(crate) use bench::{
-    BenchResults, CountedRun, IdleResult, MailResult, MailRun, ServerRuns, StoredRun,
+    BenchResults, CountedRun, HandshakeResult, IdleResult, MailResult, MailRun, ServerRuns,
+    StoredRun,
 };
 pub(crate) use distribution::{CurvePoint, Distribution};
 pub(crate) use sink::{DomainCount, SinkResults};

@@ -60,9 +60,12 @@ pub(crate) struct Stages {
     pub(crate) banner: Option<Distribution>,
     /// The TLS handshake.
     pub(crate) tls: Option<Distribution>,
+    /// With STARTTLS both of a connection.
     pub(crate) ehlo: Option<Distribution>,
+    /// The whole exchange.
     pub(crate) auth: Option<Distribution>,
-    /// From the command's departure to its reply; with PIPELINING commands depart together.
+    /// From before the system call that handed the command to the kernel until its reply was read;
+    /// with PIPELINING commands depart together.
     pub(crate) mail: Option<Distribution>,
     pub(crate) rcpt: Option<Distribution>,
     pub(crate) data: Option<Distribution>,
@@ -95,6 +98,7 @@ pub(crate) struct StepResults {
 /// Replies of one kind that refused something.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub(crate) struct RefusalCount {
+    /// 0: this was no reply, but what kept this side from going on.
     pub(crate) code: u16,
     /// Where in the session, for instance `RCPT`.
     pub(crate) stage: String,

@@ -266,14 +266,14 @@ impl Connection {
         }
     }
 
-    /// How the connection ends after `error`; before the greeting nothing else tells of it.
+    /// How the connection ends after `error`, which is told if it ends something.
     fn end_with(&self, desk: &mut Desk, error: &io::Error) -> End {
+        // What is no TLS is told by that kind.
+        let in_tls = error.kind() == io::ErrorKind::InvalidData;
+        let stage = if in_tls { Some(Stage::Tls) } else { self.session.stage() };
         let end = self.end_of_stream();
-        if end == End::Failed {
-            // What is no TLS is told by that kind.
-            let in_tls = error.kind() == io::ErrorKind::InvalidData;
-            let stage = if in_tls { Some(Stage::Tls) } else { self.session.stage() };
-            desk.tally.note_fault(stage.unwrap_or(Stage::Greeting), error);
+        if let Some(stage) = stage.filter(|_| end != End::Quit) {
+            desk.tally.note_fault(stage, error);
         }
         end
     }
@@ -330,12 +330,17 @@ impl Connection {
             match parser.next(rest) {
                 Next::Line { consumed, line } => {
                     rest = &rest[consumed..];
+                    let was_protected = self.session.is_protected();
                     if let Some(end) = self.take_line(desk, line) {
                         break Some(end);
                     }
+                    // RFC 3207 §4.2: what came before the handshake counts for nothing after it.
+                    if self.session.is_protected() != was_protected && !rest.is_empty() {
+                        break Some(self.broken(desk, "the server spoke on in the clear"));
+                    }
                 }
                 Next::NeedInput => break None,
-                Next::Broken => break Some(self.broken()),
+                Next::Broken => break Some(self.broken(desk, "what came is no reply")),
             }
         };
         self.parser = parser;
@@ -389,7 +394,7 @@ impl Connection {
                 self.settle(desk, outcome, departed_at);
                 // A server that answers a content before its end is not in step any more.
                 if stage == Some(Stage::EndOfData) && departed_at.is_none() {
-                    return Some(End::Broken);
+                    return Some(self.broken(desk, "a content was answered before its end"));
                 }
             }
             Event::Unwelcome { stage, code } => return Some(self.leave(desk, stage, code)),
@@ -398,7 +403,7 @@ impl Connection {
                 return Some(End::Unfit);
             }
             Event::Closed => return Some(End::Quit),
-            Event::Broken => return Some(self.broken()),
+            Event::Broken => return Some(self.broken(desk, "a reply came that nothing asked for")),
         }
         None
     }
@@ -454,7 +459,9 @@ impl Connection {
         }
     }
 
-    const fn broken(&self) -> End {
+    /// The server does not keep to the protocol.
+    fn broken(&self, desk: &mut Desk, how: &str) -> End {
+        desk.tally.note_fault(self.session.stage().unwrap_or(Stage::Quit), &how);
         if self.greeted { End::Broken } else { End::Failed }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! # Guarantees
 //! A command has left once its last byte was handed to the kernel; the time is that before the
-//! system call, so that no reply is faster than it was.
+//! system call, so that no reply is faster than it was. Over TLS it may be somewhat before: what is
+//! encrypted counts as handed over.
 //!
 //! # Never
 //! Reads a clock.

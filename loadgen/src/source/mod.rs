@@ -48,7 +48,7 @@ use supply::Progress;
 use timeline::Timeline;
 use worker::Worker;
 
-pub(crate) use addresses::{Envelopes, Pattern, is_path_byte};
+pub(crate) use addresses::{Domains, Envelopes, Pattern, RecipientCount, is_path_byte};
 pub(crate) use origins::{AddressList, Origins};
 pub(crate) use pace::{Arrivals, STEPS_MAX, Schedule};
 pub(crate) use text::text;

@@ -20,6 +20,7 @@ pub(crate) fn bench(runs: u32, speed: f64) -> Value {
                 json!({
                     "server": server,
                     "version": format!("{server} 0.0 (made up)"),
+                    "offered_per_second": offered,
                     "runs": (0..runs).map(|run| mail_run(rate, run)).collect::<Vec<_>>(),
                     "counted": (*server == "ringpost").then(|| json!({
                         "system_calls_per_message": 1.25,
@@ -32,7 +33,6 @@ pub(crate) fn bench(runs: u32, speed: f64) -> Value {
         mail.push(json!({
             "scenario": scenario,
             "title": title,
-            "offered_per_second": offered,
             "servers": servers,
         }));
     }
