@@ -174,7 +174,6 @@ impl Contents {
     }
 
     /// Whether any message has bytes above 127 (RFC 6152).
-    #[allow(dead_code, reason = "for BODY=8BITMIME")]
     pub(crate) const fn is_8bit(&self) -> bool {
         self.is_8bit
     }
