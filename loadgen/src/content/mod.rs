@@ -63,7 +63,6 @@ pub(crate) struct Written {
 pub(crate) struct Contents {
     kind: Kind,
     is_8bit: bool,
-    has_8bit_header: bool,
 }
 
 #[derive(Debug)]
@@ -80,7 +79,6 @@ impl Contents {
         Self {
             kind: Kind::Generated(Generated::new(look, sizes, stamp_bytes)),
             is_8bit: look.is_8bit || look.has_8bit_header,
-            has_8bit_header: look.has_8bit_header,
         }
     }
 
@@ -97,11 +95,7 @@ impl Contents {
     /// One cannot be read, there is none, or they are too many or too large.
     pub(crate) fn folder(directory: &Path) -> io::Result<Self> {
         let messages = read(directory)?;
-        Ok(Self {
-            is_8bit: messages.iter().any(Stored::is_8bit),
-            has_8bit_header: messages.iter().any(Stored::has_8bit_header),
-            kind: Kind::Folder(messages),
-        })
+        Ok(Self { is_8bit: messages.iter().any(Stored::is_8bit), kind: Kind::Folder(messages) })
     }
 
     /// The text of the file at `path`, its fields filled in for each message to `envelopes`.
@@ -118,8 +112,7 @@ impl Contents {
         })?;
         let template = Template::new(&text, envelopes, constants)
             .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
-        let (is_8bit, has_8bit_header) = template.is_8bit();
-        Ok(Self { kind: Kind::Template(template), is_8bit, has_8bit_header })
+        Ok(Self { is_8bit: template.is_8bit(), kind: Kind::Template(template) })
     }
 
     /// Appends the part of the message `id` that is its own, framed; the rest is a shared body.
@@ -176,12 +169,6 @@ impl Contents {
     /// Whether any message has bytes above 127 (RFC 6152).
     pub(crate) const fn is_8bit(&self) -> bool {
         self.is_8bit
-    }
-
-    /// Whether any message has them in its header section (RFC 6531 §3.4).
-    #[allow(dead_code, reason = "for SMTPUTF8")]
-    pub(crate) const fn has_8bit_header(&self) -> bool {
-        self.has_8bit_header
     }
 }
 
@@ -284,9 +271,11 @@ mod tests {
         for (is_8bit, has_8bit_header) in [(false, false), (true, false), (false, true)] {
             let look = look(is_8bit, has_8bit_header);
             let contents = Contents::generated(&look, Sizes::Fixed(2_000));
-            let stored = Stored::new(message(&contents, id));
-            assert_eq!(stored.is_8bit(), contents.is_8bit());
-            assert_eq!(stored.has_8bit_header(), contents.has_8bit_header());
+            let message = message(&contents, id);
+            let header_bytes = memchr::memmem::find(&message, b"\r\n\r\n").unwrap();
+            assert_eq!(!message[..header_bytes].is_ascii(), has_8bit_header);
+            assert_eq!(!message[header_bytes..].is_ascii(), is_8bit);
+            assert_eq!(contents.is_8bit(), is_8bit || has_8bit_header);
         }
     }
 
@@ -297,7 +286,7 @@ mod tests {
             std::fs::write(directory.path().join(name), text).unwrap();
         }
         let contents = Contents::folder(directory.path()).unwrap();
-        assert!(contents.is_8bit() && contents.has_8bit_header());
+        assert!(contents.is_8bit());
         let late = 10_000_000_001;
         for (number, text) in [(0, "Subject: a\r\n\r\n.dot\r\n"), (late, "Subject: ß\r\n\r\nb\r\n")]
         {

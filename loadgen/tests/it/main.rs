@@ -16,3 +16,5 @@ mod pair;
 mod postfix_tools;
 mod reconnect;
 mod report;
+mod stalling_server;
+mod workload;
