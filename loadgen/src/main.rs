@@ -3,8 +3,8 @@
 //!
 //! It has SMTP code of its own and takes nothing from the server that it measures.
 
-#[allow(dead_code, unused_imports, reason = "x")]
 mod accounts;
+mod behaviour;
 mod bench;
 mod cli;
 mod client;
@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         Command::Source(args) => commands::source::run(*args),
         Command::Sink(args) => commands::sink::run(args),
         Command::Bench(args) => bench::run(&args),
+        Command::Verify(args) => commands::verify::run(&args),
         Command::Report(args) => commands::report::run(&args),
     };
     match result {

@@ -73,22 +73,39 @@ pub(crate) struct Stamp {
     pub(crate) sent_unix_ms: u64,
 }
 
+/// Bytes of a stamp whose number has no more than [`NUMBER_DIGITS`], with its line end.
+pub(crate) const STAMP_BYTES_MIN: usize =
+    ID_HEADER.len() + RUN_DIGITS + 1 + NUMBER_DIGITS + 1 + DIGEST_DIGITS + 1 + TIME_DIGITS + 2;
+
+/// Digits of the digest.
+const DIGEST_DIGITS: usize = 8;
+
 /// Digits of the time, enough until the year 2286.
 const TIME_DIGITS: usize = 13;
 
 impl Stamp {
+    /// Changes the digest of `line`, a stamp that was written.
+    pub(crate) fn set_digest(line: &mut [u8], digest: u32) {
+        const BEHIND: usize = 1 + TIME_DIGITS + 2;
+        if let Some(end) = line.len().checked_sub(BEHIND) {
+            let mut place = &mut line[end.saturating_sub(DIGEST_DIGITS)..end];
+            // It has room for just as many digits.
+            let _ = write!(place, "{digest:0DIGEST_DIGITS$x}");
+        }
+    }
+
     /// Appends the stamp as a header line.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let Self { id, digest, sent_unix_ms } = self;
         out.extend_from_slice(ID_HEADER);
         // Writing to a Vec cannot fail.
-        let _ = write!(out, "{id} {digest:08x} {sent_unix_ms:0TIME_DIGITS$}\r\n");
+        let _ = write!(out, "{id} {digest:0DIGEST_DIGITS$x} {sent_unix_ms:0TIME_DIGITS$}\r\n");
     }
 
     fn parse(value: &str) -> Option<Self> {
         let mut words = value.split(' ');
         let id = words.next()?.parse().ok()?;
-        let digest = words.next().filter(|word| word.len() == 8)?;
+        let digest = words.next().filter(|word| word.len() == DIGEST_DIGITS)?;
         let digest = u32::from_str_radix(digest, 16).ok()?;
         let sent_unix_ms = words.next().filter(|word| word.len() == TIME_DIGITS)?.parse().ok()?;
         words.next().is_none().then_some(Self { id, digest, sent_unix_ms })
@@ -141,6 +158,9 @@ mod tests {
         let end = head.len();
         head.extend_from_slice(b"Subject: x\r\n");
         assert_eq!(StampFinder::new().find(&head), Some((STAMP, end)));
+        Stamp::set_digest(&mut head[..end], 0xfeed_beef);
+        let other = Stamp { digest: 0xfeed_beef, ..STAMP };
+        assert_eq!(StampFinder::new().find(&head), Some((other, end)));
     }
 
     #[test]

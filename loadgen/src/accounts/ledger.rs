@@ -9,7 +9,7 @@
 //! past them is counted as not told apart. [`LISTED_MAX`] numbers in each list of the results,
 //! whose counts are exact all the same.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use crate::results::{Delivered, Duplicated, Stretch};
 use crate::stamp::{Id, Stamp};
@@ -126,9 +126,10 @@ pub(crate) struct Arrival<'a> {
 /// Everything that came.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    pages: HashMap<PageKey, Box<[Entry]>>,
+    pages: BTreeMap<PageKey, Box<[Entry]>>,
     others: HashSet<u64>,
     distinct: u64,
+    copies: u64,
     not_told_apart: u64,
 }
 
@@ -155,12 +156,14 @@ impl Ledger {
                 entry.recipients = 1;
             } else if entry.first == low {
                 entry.copies = entry.copies.saturating_add(1);
+                self.copies += 1;
             } else if self.others.len() >= OTHERS_MAX {
                 self.not_told_apart += 1;
             } else if self.others.insert(of_message(arrival.stamp.id, hash)) {
                 entry.recipients = entry.recipients.saturating_add(1);
             } else {
                 entry.copies = entry.copies.saturating_add(1);
+                self.copies += 1;
             }
         }
         let is_new = is_first && entry.recipients > 0;
@@ -173,6 +176,11 @@ impl Ledger {
         self.distinct
     }
 
+    /// How often a message came once more for a recipient that had it.
+    pub(crate) const fn copies(&self) -> u64 {
+        self.copies
+    }
+
     /// Recipients that came when there was no room any more to tell whether they had come before.
     pub(crate) const fn not_told_apart(&self) -> u64 {
         self.not_told_apart
@@ -180,15 +188,13 @@ impl Ledger {
 
     /// All of it, run by run.
     pub(crate) fn delivered(&self) -> Vec<Delivered> {
-        let mut keys: Vec<&PageKey> = self.pages.keys().collect();
-        keys.sort();
         let mut runs: Vec<Delivered> = Vec::new();
-        for key in keys {
+        for (key, page) in &self.pages {
             let name = format!("{:016x}", key.0);
             if runs.last().is_none_or(|run| run.run != name) {
                 runs.push(Delivered { run: name, ..Delivered::default() });
             }
-            if let (Some(run), Some(page)) = (runs.last_mut(), self.pages.get(key)) {
+            if let Some(run) = runs.last_mut() {
                 let first = key.1 * PAGE_NUMBERS as u64;
                 for (number, entry) in (first..).zip(page).filter(|(_, it)| it.recipients > 0) {
                     tell(run, number, *entry);

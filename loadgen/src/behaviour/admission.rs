@@ -37,7 +37,9 @@ impl Admission {
     /// A client connects; whether it is greeted. Then [`Self::leave`] is to be called at its end.
     pub(crate) fn enter(&mut self, limits: &AdmissionLimits, client: IpAddr, now: Instant) -> bool {
         let (begin, in_second) = match self.second {
-            Some((begin, count)) if now.saturating_duration_since(begin) < Duration::from_secs(1) => {
+            Some((begin, count))
+                if now.saturating_duration_since(begin) < Duration::from_secs(1) =>
+            {
                 (begin, count + 1)
             }
             Some(_) | None => (now, 1),
@@ -71,8 +73,10 @@ impl Admission {
 mod tests {
     use super::*;
 
-    const CLIENTS: [IpAddr; 2] =
-        [IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)];
+    const CLIENTS: [IpAddr; 2] = [
+        IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
+        IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+    ];
 
     #[test]
     fn connections_are_counted_in_all_and_by_client() {

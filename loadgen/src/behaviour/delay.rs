@@ -36,7 +36,7 @@ impl Delay {
             Self::LogNormal(median, sigma) => scaled(*median, (sigma * normal(dice)).exp()),
             Self::Shares(shares) => {
                 let thrown = dice.throw();
-                let found = shares.iter().find(|(sum, _)| thrown < *sum).or(shares.last());
+                let found = shares.iter().find(|(sum, _)| thrown < *sum).or_else(|| shares.last());
                 found.map_or(Duration::ZERO, |(_, time)| *time)
             }
         };
@@ -59,7 +59,7 @@ impl FromStr for Delay {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+        let (kind, rest) = text.trim().split_once(' ').unwrap_or_else(|| (text.trim(), ""));
         let rest = rest.trim();
         match kind {
             "uniform" => {
@@ -155,8 +155,19 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused() {
         for text in [
-            "", "5", "5 minutes", "-1ms", "uniform 5ms", "uniform 9ms..1ms", "exponential",
-            "lognormal 5ms", "lognormal 5ms 99", "shares 50% 1ms", "shares 1ms", "7200s", "nan s",
+            "",
+            "5",
+            "5 minutes",
+            "-1ms",
+            "uniform 5ms",
+            "uniform 9ms..1ms",
+            "exponential",
+            "lognormal 5ms",
+            "lognormal 5ms 99",
+            "shares 50% 1ms",
+            "shares 1ms",
+            "7200s",
+            "nan s",
         ] {
             assert!(text.parse::<Delay>().is_err(), "{text}");
         }

@@ -182,9 +182,8 @@ pub(crate) fn read(
 }
 
 fn text_of(path: &Path) -> io::Result<String> {
-    let at = |error: io::Error| {
-        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-    };
+    let at =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     if std::fs::metadata(path).map_err(at)?.len() > FILE_BYTES_MAX {
         return Err(at(complaint("too large for a behaviour file")));
     }
@@ -433,7 +432,10 @@ mod tests {
             ("[[listen]]\nname = \"x\"", &["needs an `address`"]),
             ("[[domain]]\ngreylist_s = 1", &["needs a `match`"]),
             ("[[domain]]\nmatch = [\"x\"]\ntls = \"none\"", &["`tls`", "[default]"]),
-            ("[[domain]]\nmatch = [\"x\"]\n[[domain.reply]]\nat = \"mail\"\ntext = \"450 x\"", &["MAIL"]),
+            (
+                "[[domain]]\nmatch = [\"x\"]\n[[domain.reply]]\nat = \"mail\"\ntext = \"450 x\"",
+                &["MAIL"],
+            ),
             ("[default]\ntarpit = { bytes = 0, every_ms = 1 }", &["at least 1 byte"]),
             ("[default]\ntls = \"always\"", &["line 2", "starttls"]),
         ] {

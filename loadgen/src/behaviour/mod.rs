@@ -24,7 +24,7 @@ use crate::tls::TlsMode;
 
 pub(crate) use admission::{Admission, AdmissionLimits};
 pub(crate) use delay::Delay;
-pub(crate) use file::{Keys, read};
+pub(crate) use file::{DelayKeys, Keys, ReplyKeys, read};
 pub(crate) use greylist::Greylist;
 pub(crate) use rules::{Drop, DropAt, ReplyRule, ReplyText};
 

@@ -85,14 +85,16 @@ impl ReplyRule {
 
 /// Where a connection is dropped.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "kebab-case")]
 pub(crate) enum DropAt {
     /// In the place of the reply to DATA.
-    BeforeData,
+    #[serde(rename = "before-data")]
+    Before,
     /// In the middle of the content.
-    InData,
+    #[serde(rename = "in-data")]
+    Within,
     /// In the place of the reply to the content.
-    AfterData,
+    #[serde(rename = "after-data")]
+    Behind,
 }
 
 /// A share of the messages whose connection is dropped.
@@ -143,7 +145,8 @@ mod tests {
             recipients: recipients.iter().map(|text| (*text).to_owned()).collect(),
             text: ReplyText::parse(text).unwrap(),
         };
-        let rules = [rule(0.2, &[], "451 a"), rule(0.3, &[], "452 b"), rule(1.0, &["no*"], "550 c")];
+        let rules =
+            [rule(0.2, &[], "451 a"), rule(0.3, &[], "452 b"), rule(1.0, &["no*"], "550 c")];
         let mut dice = Dice::new(5);
         let mut count = |local_part: &[u8], code| {
             let mut choose = |_| {
@@ -162,14 +165,13 @@ mod tests {
     #[test]
     fn drops_have_their_shares() {
         let drop = |at, share| Drop { at, share, after_bytes: 0, taken: false };
-        let drops = [drop(DropAt::InData, 0.25), drop(DropAt::AfterData, 0.5)];
+        let drops = [drop(DropAt::Within, 0.25), drop(DropAt::Behind, 0.5)];
         let mut dice = Dice::new(5);
-        let chosen: Vec<Option<DropAt>> = (0..10_000)
-            .map(|_| Drop::choose(&drops, &mut dice).map(|drop| drop.at))
-            .collect();
+        let chosen: Vec<Option<DropAt>> =
+            (0..10_000).map(|_| Drop::choose(&drops, &mut dice).map(|drop| drop.at)).collect();
         let count = |at| chosen.iter().filter(|it| **it == at).count();
-        assert!((2_300..2_700).contains(&count(Some(DropAt::InData))));
-        assert!((4_700..5_300).contains(&count(Some(DropAt::AfterData))));
+        assert!((2_300..2_700).contains(&count(Some(DropAt::Within))));
+        assert!((4_700..5_300).contains(&count(Some(DropAt::Behind))));
         assert_eq!(Drop::choose(&[], &mut dice), None);
     }
 }

@@ -6,6 +6,7 @@ mod pace;
 mod report;
 mod sink;
 mod source;
+mod verify;
 mod workload;
 
 use clap::{Parser, Subcommand};
@@ -15,6 +16,7 @@ pub(crate) use dialogue::DialogueArgs;
 pub(crate) use report::ReportArgs;
 pub(crate) use sink::{RefuseAtArg, SinkArgs};
 pub(crate) use source::SourceArgs;
+pub(crate) use verify::{AllowArg, VerifyArgs};
 pub(crate) use workload::WorkloadArgs;
 
 /// Load generator for SMTP servers.
@@ -36,6 +38,8 @@ pub(crate) enum Command {
     Sink(SinkArgs),
     /// Start Ringpost, a sink and a source, and measure Ringpost; beside it another server.
     Bench(BenchArgs),
+    /// Tell what became of the messages of a source: lost, duplicated, altered, late.
+    Verify(VerifyArgs),
     /// Show results as an HTML page with plots.
     Report(ReportArgs),
 }

@@ -4,6 +4,7 @@ mod dialogue;
 pub(crate) mod report;
 pub(crate) mod sink;
 pub(crate) mod source;
+pub(crate) mod verify;
 
 use std::fs::File;
 use std::io;

@@ -1,8 +1,6 @@
 //! The commands, one by one.
 
-use super::{
-    COMMAND_LINE_BYTES_MAX, Phase, RECIPIENTS_MAX, ServerSession, Surroundings, replies,
-};
+use super::{COMMAND_LINE_BYTES_MAX, Phase, RECIPIENTS_MAX, ServerSession, Surroundings, replies};
 use crate::accounts::recipient_hash;
 use crate::behaviour::{DropAt, Point, ReplyText};
 use crate::content::Framing;
@@ -53,7 +51,12 @@ impl ServerSession {
                 // "Password:" (the only prompts that all clients of LOGIN know).
                 out.extend_from_slice(b"334 UGFzc3dvcmQ6\r\n");
             }
-            _ => self.handle_command(around, line.trim_ascii_end(), out),
+            Phase::Command
+            | Phase::LongLine
+            | Phase::Content
+            | Phase::Chunk { .. }
+            | Phase::StartTls
+            | Phase::Closed => self.handle_command(around, line.trim_ascii_end(), out),
         }
     }
 
@@ -220,7 +223,7 @@ impl ServerSession {
             self.refuse(around, Point::Data, refusal, out);
         } else {
             self.begin_content(around, Framing::Data);
-            if self.drop.is_some_and(|drop| drop.at == DropAt::BeforeData) {
+            if self.drop.is_some_and(|drop| drop.at == DropAt::Before) {
                 self.leave(around);
                 return;
             }
@@ -231,12 +234,7 @@ impl ServerSession {
     }
 
     /// BDAT (RFC 3030 §2): the size, and whether it is the last.
-    fn handle_chunk(
-        &mut self,
-        around: &mut Surroundings<'_>,
-        arguments: &[u8],
-        out: &mut Vec<u8>,
-    ) {
+    fn handle_chunk(&mut self, around: &mut Surroundings<'_>, arguments: &[u8], out: &mut Vec<u8>) {
         let mut words = arguments.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
         let size = words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
         let is_last = words.next().is_some_and(|word| word.eq_ignore_ascii_case(b"LAST"));
@@ -249,7 +247,7 @@ impl ServerSession {
         let is_refused = !self.has_sender || self.recipients.is_empty();
         if !is_refused && self.bytes == 0 {
             self.begin_content(around, Framing::Bdat);
-            if self.drop.is_some_and(|drop| drop.at == DropAt::BeforeData) {
+            if self.drop.is_some_and(|drop| drop.at == DropAt::Before) {
                 self.leave(around);
                 return;
             }

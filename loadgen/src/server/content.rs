@@ -21,8 +21,7 @@ impl ServerSession {
         if around.keep && self.bytes <= KEPT_BYTES_MAX {
             self.content.extend_from_slice(piece);
         }
-        let drops_here =
-            |drop: Drop| drop.at == DropAt::InData && self.bytes >= drop.after_bytes;
+        let drops_here = |drop: Drop| drop.at == DropAt::Within && self.bytes >= drop.after_bytes;
         if self.drop.is_some_and(drops_here) {
             self.leave(around);
         }
@@ -97,7 +96,7 @@ impl ServerSession {
         self.has_sender = false;
         let behaviour = self.behaviour(around);
         let size_max = behaviour.size_max_bytes.unwrap_or(u64::MAX);
-        if let Some(drop) = self.drop.filter(|drop| drop.at == DropAt::AfterData) {
+        if let Some(drop) = self.drop.filter(|drop| drop.at == DropAt::Behind) {
             if drop.taken {
                 self.note_recipients(around, true);
             }

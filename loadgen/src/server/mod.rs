@@ -103,9 +103,15 @@ enum Phase {
     /// A content behind DATA.
     Content,
     /// So many bytes of a chunk are to come (RFC 3030 §2).
-    Chunk { left: u64, is_last: bool, is_refused: bool },
+    Chunk {
+        left: u64,
+        is_last: bool,
+        is_refused: bool,
+    },
     /// So many lines of a login are to come (RFC 4954 §4), whatever they say.
-    Login { lines: u8 },
+    Login {
+        lines: u8,
+    },
     /// STARTTLS was answered.
     StartTls,
     Closed,
@@ -204,7 +210,11 @@ impl ServerSession {
                     }
                 }
                 Phase::Chunk { left, .. } => consumed += self.take_chunk(around, left, rest),
-                _ => consumed += self.take_command_bytes(around, rest, out),
+                Phase::Command
+                | Phase::LongLine
+                | Phase::Login { .. }
+                | Phase::StartTls
+                | Phase::Closed => consumed += self.take_command_bytes(around, rest, out),
             }
         }
     }

@@ -32,7 +32,7 @@ fn write_lines_before(lines: ReplyLines, parts: &[&[u8]], out: &mut Vec<u8>) {
     let code = parts.first().and_then(|part| part.get(..3)).unwrap_or(b"250");
     let before: &[&[u8]] = match lines {
         ReplyLines::Plain | ReplyLines::NoText | ReplyLines::Long => &[],
-        ReplyLines::Many => &[b"-and so on"; MORE_LINES],
+        ReplyLines::Many => &[b"-and so on" as &[u8]; MORE_LINES],
         ReplyLines::Mixed => &[b"-", b"-2.0.0 with a code", b"-without one", b"- ", b"-2.0.0"],
     };
     for line in before {

@@ -4,7 +4,7 @@
 //! [`REFUSALS_MAX`] kinds and [`DOMAINS_MAX`] domains; what is past them is counted under the name
 //! [`OTHERS`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::results::{DomainCount, RefusalCount};
 
@@ -23,7 +23,7 @@ pub(crate) struct Tally {
     pub(crate) connections_refused: u64,
     pub(crate) connections_dropped: u64,
     refusals: BTreeMap<(&'static str, u16), (u64, String)>,
-    places: HashMap<Box<[u8]>, usize>,
+    places: BTreeMap<Box<[u8]>, usize>,
     domains: Vec<(u64, u64)>,
     /// The last domain that was asked for: mail for one comes in runs.
     last: Option<(Box<[u8]>, usize)>,
@@ -97,15 +97,15 @@ impl Tally {
 
     /// For the results, the domain with the most recipients first.
     pub(crate) fn domains(&self) -> Vec<DomainCount> {
-        let count = |(name, place): (&Box<[u8]>, &usize)| {
-            let (recipients, refused) = self.domains.get(*place).copied().unwrap_or_default();
-            DomainCount {
-                domain: String::from_utf8_lossy(name).into_owned(),
-                recipients,
-                refused,
-            }
-        };
-        let mut domains: Vec<DomainCount> = self.places.iter().map(count).collect();
+        let mut domains: Vec<DomainCount> = self
+            .places
+            .iter()
+            .map(|(name, place)| {
+                let (recipients, refused) = self.domains.get(*place).copied().unwrap_or_default();
+                let domain = String::from_utf8_lossy(name).into_owned();
+                DomainCount { domain, recipients, refused }
+            })
+            .collect();
         domains.sort_by(|one, other| {
             (other.recipients, &one.domain).cmp(&(one.recipients, &other.domain))
         });
@@ -120,16 +120,17 @@ mod tests {
 
     #[test]
     fn counts_of_threads_add_up_by_domain_and_kind() {
-        let (mut one, mut other) = (Tally::default(), Tally::default());
+        let mut tallies = [Tally::default(), Tally::default()];
         for (tally, domain, is_taken) in [
-            (&mut one, &b"a.example"[..], true),
-            (&mut other, b"B.example", true),
-            (&mut other, b"A.Example", true),
-            (&mut other, b"b.example", false),
+            (0, &b"a.example"[..], true),
+            (1, b"B.example", true),
+            (1, b"A.Example", true),
+            (1, b"b.example", false),
         ] {
-            let place = tally.domain(domain);
-            tally.note_recipient(place, is_taken);
+            let place = tallies[tally].domain(domain);
+            tallies[tally].note_recipient(place, is_taken);
         }
+        let [mut one, mut other] = tallies;
         one.note_refusal("RCPT", 550, "first");
         other.note_refusal("RCPT", 550, "second");
         one.add(other);
