@@ -9,6 +9,7 @@ mod bench;
 mod cli;
 mod client;
 mod commands;
+mod compare;
 mod console;
 mod content;
 mod control_group;
@@ -18,6 +19,10 @@ mod dice;
 mod end_of_data;
 mod ids;
 mod machine;
+#[cfg(test)]
+#[allow(dead_code, reason = "the scenarios of tests/it use the rest")]
+#[path = "../tests/it/made_up.rs"]
+mod made_up;
 mod net;
 mod process;
 mod reply;
@@ -50,6 +55,8 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Report(args) => commands::report::run(&args),
+        Command::Compare(args) => return commands::compare::run(args),
+        Command::Schema(args) => commands::schema::run(&args),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -109,21 +109,21 @@ fn envelopes(args: &WorkloadArgs) -> io::Result<Envelopes> {
 }
 
 fn contents(args: &SourceArgs, envelopes: &Envelopes, run: u64) -> io::Result<Contents> {
-    let (date, seed) = (date::rfc5322(SystemTime::now()), args.workload.seed);
-    let content = &args.workload.content;
-    if let Some(directory) = &content.eml {
+    let SourceArgs { workload: args, dialogue, .. } = args;
+    let (date, seed) = (date::rfc5322(SystemTime::now()), args.seed);
+    if let Some(directory) = &args.content.eml {
         Contents::folder(directory)
-    } else if let Some(path) = &content.template {
+    } else if let Some(path) = &args.content.template {
         Contents::template(path, envelopes.clone(), &Constants { date: &date, run, seed })
     } else {
         let look = Look {
-            from: &args.workload.from,
+            from: &args.from,
             date: &date,
-            is_8bit: args.dialogue.eight_bit_mime,
-            has_8bit_header: args.dialogue.smtputf8,
+            is_8bit: dialogue.eight_bit_mime,
+            has_8bit_header: dialogue.smtputf8,
             seed,
         };
-        Ok(Contents::generated(&look, content.size.clone()))
+        Ok(Contents::generated(&look, args.content.size.clone()))
     }
 }
 

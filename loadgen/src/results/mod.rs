@@ -14,6 +14,7 @@ mod accounts;
 mod any;
 mod bench;
 mod distribution;
+pub(crate) mod schema;
 mod sink;
 mod source;
 

@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod compare;
 mod dialogue;
 mod dialogue_server;
 mod harness;
@@ -16,5 +17,6 @@ mod pair;
 mod postfix_tools;
 mod reconnect;
 mod report;
+mod schema;
 mod stalling_server;
 mod workload;
