@@ -56,6 +56,11 @@ fn what_was_due_is_sent_and_measured_however_late() {
     let sent = send(&sink.address, &options);
     assert_eq!((sent.code, sent.count("accepted"), sent.count("unsent")), (0, 100, 0));
     assert_eq!(sink.stop()["messages"], 100);
+    assert_eq!(
+        (sent.count("measured_messages"), number(&sent.report["offered_per_second"])),
+        (100, 100.0)
+    );
+    assert!(number(&sent.report["measured_s"]) > 2.9, "{}", sent.report);
     assert!(latency(&sent, "message", "max_ms") > 1_900.0, "{}", sent.report);
     assert!(number(&sent.report["messages_per_second"]) < 40.0);
     assert!(sent.report["timeline"].as_array().unwrap().len() >= 3);
