@@ -24,7 +24,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         weight: Weight::Advice,
         why: "A commit overwrites a block that was written before. ext4 and XFS do that in place; \
               where an overwrite is a new block (Btrfs, ZFS) it changes metadata as well. Before \
-              Linux 7.0 XFS hands a third of the commits to a worker of the kernel, ext4 none.",
+              Linux 7.0 XFS hands many of the commits to a worker of the kernel, ext4 none.",
         worth: &[
             Worth::Measured {
                 command: "cargo bench --bench commit",
@@ -32,7 +32,7 @@ pub(super) const SETTINGS: &[Setting] = &[
             },
             Worth::Measured {
                 command: "tuning/measure file-systems",
-                result: "handed to a worker: ext4 none of the commits, XFS a third",
+                result: "handed to a worker: of ext4 no commit, of XFS every third to fifth",
             },
             Worth::Source {
                 name: "Linux, patch series \"re-enable IOCB_NOWAIT writes to files\", v6, January \
