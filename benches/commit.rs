@@ -29,8 +29,8 @@ use ringpost::io::ring::{Completion, Ring, Sleep, Waker};
 use ringpost::io::store::{ShardDirectory, SpoolRoot};
 use ringpost::limits::{EXECUTOR_IO_MEMORY_BYTES, EXECUTOR_RING_ENTRIES, SEGMENT_BYTES};
 
-const SIZES: [(&str, usize); 3] =
-    [("4 KiB", 4 << 10), ("64 KiB", 64 << 10), ("256 KiB", 256 << 10)];
+const SIZES: [(&str, usize); 4] =
+    [("4 KiB", 4 << 10), ("64 KiB", 64 << 10), ("256 KiB", 256 << 10), ("1 MiB", 1 << 20)];
 
 const SLOT: u32 = 0;
 

@@ -7,130 +7,27 @@
 mod allocator;
 #[path = "common/content.rs"]
 mod content;
+#[path = "common/session.rs"]
+mod session;
 
 use std::hint::black_box;
-use std::net::{IpAddr, Ipv4Addr};
-use std::rc::Rc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-use ringpost::clock::{Now, WallTime};
-use ringpost::ids::MessageId;
 use ringpost::limits::{
-    COMMAND_LINE_BYTES_MAX, HEADER_BYTES_MAX, HEADER_FIELDS_MAX, HOP_COUNT_MAX, MESSAGE_BYTES_MAX,
-    RECEIVE_BUFFER_BYTES, TEXT_LINE_BYTES_MAX,
+    COMMAND_LINE_BYTES_MAX, HOP_COUNT_MAX, MESSAGE_BYTES_MAX, TEXT_LINE_BYTES_MAX,
 };
 use ringpost::proto::command::{self, Grammar};
-use ringpost::proto::data::{DataDecoder, DataLimits, DataRules, Framing, Piece};
+use ringpost::proto::enhanced::EnhancedCode;
 use ringpost::proto::line::{Found, LineAssembler};
-use ringpost::proto::server::{
-    Conditions, Event, Peer, ServerLimits, ServerPolicy, ServerSession, Storage, Stored,
-};
+use ringpost::proto::reply::{Code, Reply, write_lines};
 
 use content::content;
+use session::{Client, ENVELOPE, Facts, Server, decode, wire};
 
 const SIZES: [(&str, usize); 2] = [("2 KiB", 2 << 10), ("100 KiB", 100 << 10)];
 
-const EHLO: &[u8] = b"EHLO client.example\r\n";
-const ENVELOPE: [&[u8]; 3] = [
-    b"MAIL FROM:<bounces-0123456789@client.example> BODY=8BITMIME\r\n",
-    b"RCPT TO:<recipient@destination.example>\r\n",
-    b"DATA\r\n",
-];
-
 // Transactions.
-
-/// A session with a client that has said EHLO, and what the server does around it.
-struct Server {
-    session: ServerSession,
-    conditions: Conditions,
-    /// What the spool would have been given.
-    body: Vec<u8>,
-    replies: Vec<u8>,
-}
-
-impl Server {
-    fn new() -> Self {
-        let limits = ServerLimits { messages_max: u32::MAX, ..ServerLimits::default() };
-        let policy = Rc::new(ServerPolicy::plain("mx.example.net", limits));
-        let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 40_000 };
-        let conditions = Conditions {
-            now: Now::from_us(1),
-            wall: WallTime::from_unix_ms(1_795_492_893_000),
-            storage: Storage::Ready,
-            memory_is_short: false,
-            draining: false,
-        };
-        let session = ServerSession::new(policy, peer, 1, &conditions);
-        let (body, replies) = (Vec::new(), Vec::new());
-        let mut server = Self { session, conditions, body, replies };
-        server.receive(EHLO);
-        server
-    }
-
-    /// Takes `input` as it comes out of the receive buffers, and makes the replies.
-    fn receive(&mut self, input: &[u8]) {
-        for piece in input.chunks(RECEIVE_BUFFER_BYTES as usize) {
-            self.receive_piece(piece);
-        }
-        self.replies.clear();
-        self.session.transmit(&mut self.replies);
-    }
-
-    fn receive_piece(&mut self, piece: &[u8]) {
-        const ID: MessageId = MessageId(0x0123_4567_89ab_cdef);
-        let Self { session, conditions, body, .. } = self;
-        let mut rest = piece;
-        loop {
-            let step = session.advance(conditions, rest);
-            match step.event {
-                Event::NeedInput => break,
-                Event::MessageBegin => {
-                    body.clear();
-                    session.write_received_header(ID, conditions, body);
-                }
-                Event::Content(span) => body.extend_from_slice(span.of(rest)),
-                Event::Inserted => body.extend_from_slice(session.inserted()),
-                Event::MessageEnd => {
-                    let envelope = session.envelope();
-                    black_box(envelope.sender);
-                    envelope.recipients.for_each(|recipient| {
-                        black_box(recipient.address);
-                    });
-                    session.handle_stored(conditions, Stored::Committed(ID));
-                }
-                Event::MessageAbandoned
-                | Event::StartTls
-                | Event::CheckPassword
-                | Event::PeerChanged
-                | Event::Blocked
-                | Event::Close => panic!("the client did nothing wrong: {:?}", step.event),
-            }
-            rest = &rest[step.consumed..];
-        }
-    }
-
-    fn transaction(&mut self, inputs: &[&[u8]]) {
-        for input in inputs {
-            self.receive(input);
-            black_box(&self.replies);
-        }
-        black_box(&self.body);
-    }
-}
-
-/// `content` as a client sends it: with dots added (RFC 5321 §4.5.2) and the end of data.
-fn wire(content: &[u8]) -> Vec<u8> {
-    let mut wire = Vec::new();
-    for line in content.split_inclusive(|&byte| byte == b'\n') {
-        if line.first() == Some(&b'.') {
-            wire.push(b'.');
-        }
-        wire.extend_from_slice(line);
-    }
-    wire.extend_from_slice(b".\r\n");
-    wire
-}
 
 fn transactions(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("transaction");
@@ -167,53 +64,6 @@ fn transactions(criterion: &mut Criterion) {
 }
 
 // Content.
-
-const RULES: DataRules<'_> = DataRules {
-    limits: DataLimits {
-        message_bytes_max: MESSAGE_BYTES_MAX,
-        text_line_bytes_max: TEXT_LINE_BYTES_MAX,
-        hop_count_max: HOP_COUNT_MAX,
-        header_bytes_max: HEADER_BYTES_MAX,
-        header_fields_max: HEADER_FIELDS_MAX,
-    },
-    framing: Framing::Dots,
-    mends_bare_lf: false,
-    own_name: None,
-    stamp: None,
-};
-
-/// What a content comes to.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Facts {
-    wire_bytes: usize,
-    is_refused: bool,
-    dot_lines: bool,
-    hop_count: u32,
-}
-
-/// Takes the data at the start of `wire` with the server's decoder, and appends it to `content`.
-fn decode(wire: &[u8], content: &mut Vec<u8>) -> Facts {
-    let mut decoder = DataDecoder::new();
-    let mut at = 0;
-    loop {
-        let rest = &wire[at..];
-        let decoded = decoder.decode(&RULES, rest);
-        at += decoded.consumed;
-        match decoded.piece {
-            Piece::Content(span) => content.extend_from_slice(span.of(rest)),
-            Piece::End => break,
-            Piece::NeedInput | Piece::Inserted | Piece::Refused => {
-                panic!("the data is whole and well, and nothing is to be filtered")
-            }
-        }
-    }
-    Facts {
-        wire_bytes: at,
-        is_refused: decoder.fault().is_some(),
-        dot_lines: decoder.has_dot_lines(),
-        hop_count: decoder.hop_count(),
-    }
-}
 
 /// The same by looking at one byte after the other.
 fn decode_naively(wire: &[u8], content: &mut Vec<u8>) -> Facts {
@@ -390,5 +240,70 @@ fn commands(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, transactions, contents, lines, commands);
+// Replies.
+
+/// A reply of one line by the formatting of the standard library.
+fn format_reply(code: u16, enhanced: &str, text: &str) -> String {
+    format!("{code} {enhanced} {text}\r\n")
+}
+
+/// A reply of several lines the same way.
+fn format_lines(code: u16, lines: &[&str]) -> String {
+    let (last, others) = lines.split_last().expect("there is a line");
+    let others: String = others.iter().map(|line| format!("{code}-{line}\r\n")).collect();
+    format!("{others}{code} {last}\r\n")
+}
+
+fn replies(criterion: &mut Criterion) {
+    const OFFER: [&str; 6] =
+        ["mx.example.net", "PIPELINING", "SIZE 52428800", "8BITMIME", "CHUNKING", "SMTPUTF8"];
+    let lines = OFFER.map(str::as_bytes);
+    let reply = Reply::new(Code::OK_250, EnhancedCode::OK_2_0_0, "Ok");
+    let mut out = Vec::with_capacity(256);
+    reply.write(&mut out);
+    assert_eq!(out, format_reply(250, "2.0.0", "Ok").as_bytes(), "the twins differ");
+    out.clear();
+    write_lines(&mut out, Code::OK_250, None, &lines);
+    assert_eq!(out, format_lines(250, &OFFER).as_bytes(), "the twins differ");
+
+    let mut group = criterion.benchmark_group("reply");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("one line", |bencher| {
+        bencher.iter(|| {
+            out.clear();
+            black_box(reply).write(&mut out);
+            black_box(&out);
+        });
+    });
+    group.bench_function("naive twin, one line", |bencher| {
+        bencher.iter(|| black_box(format_reply(black_box(250), "2.0.0", black_box("Ok"))));
+    });
+    group.bench_function("the lines after EHLO", |bencher| {
+        bencher.iter(|| {
+            out.clear();
+            write_lines(&mut out, Code::OK_250, None, black_box(&lines));
+            black_box(&out);
+        });
+    });
+    group.bench_function("naive twin, the lines after EHLO", |bencher| {
+        bencher.iter(|| black_box(format_lines(black_box(250), black_box(&OFFER))));
+    });
+    group.finish();
+}
+
+// The client's side.
+
+fn deliveries(criterion: &mut Criterion) {
+    let mut client = Client::new();
+    client.transaction();
+    assert_eq!(client.delivered, 1, "the next hop took it");
+    let mut group = criterion.benchmark_group("delivery");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("pipelined, without its content", |bencher| {
+        bencher.iter(|| client.transaction());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, transactions, contents, lines, commands, replies, deliveries);
 criterion_main!(benches);

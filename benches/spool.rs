@@ -7,6 +7,8 @@
 mod allocator;
 #[path = "common/content.rs"]
 mod content;
+#[path = "common/log.rs"]
+mod log;
 #[path = "common/message.rs"]
 mod message;
 
@@ -21,47 +23,19 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use ringpost::clock::WallTime;
 use ringpost::ids::{Generation, MessageIds, ShardId};
 use ringpost::limits::SEGMENT_BYTES;
-use ringpost::message::{Message, Outcome, RecipientState};
 use ringpost::spool::format::{RECORD_HEADER_BYTES, Record, RecordKind, seal_record};
 use ringpost::spool::record::{encode_message, message_bytes};
-use ringpost::spool::{
-    Recovered, RecoveredSegment, Room, SegmentFiles, SegmentWrite, Spool, SpoolEvent, SpoolOptions,
-    recover,
-};
+use ringpost::spool::{RecoveredSegment, SegmentFiles, SegmentWrite, recover};
 
 use content::content;
+use log::{CONTENT_BYTES, Disk, Log, Null, WALL_MS};
 use message::message;
-
-const CONTENT_BYTES: usize = 2 << 10;
-
-const WALL_MS: u64 = 1_795_492_893_000;
 
 /// Messages that are timed in one go, so that what surrounds them is not timed and the clock is
 /// seldom read.
 const ROUND: u64 = 1_024;
 
-// A log and what carries it.
-
-/// Files that do at once what they are told.
-trait Disk {
-    fn prepare(&mut self, slot: u32);
-    fn write(&mut self, write: &SegmentWrite);
-    fn delete(&mut self, slot: u32);
-}
-
-/// Forgets everything.
-#[derive(Default)]
-struct Null;
-
-impl Disk for Null {
-    fn prepare(&mut self, _slot: u32) {}
-
-    fn write(&mut self, write: &SegmentWrite) {
-        black_box(&write.bytes);
-    }
-
-    fn delete(&mut self, _slot: u32) {}
-}
+// The disk.
 
 /// Keeps everything in memory.
 #[derive(Default)]
@@ -107,85 +81,6 @@ impl SegmentFiles for Memory {
         let length = rest.len().min(buffer.len());
         buffer[..length].copy_from_slice(&rest[..length]);
         Ok(length)
-    }
-}
-
-/// A log that is written by what a shard does around it.
-struct Log<D> {
-    spool: Spool,
-    disk: D,
-    ids: MessageIds,
-    content: Vec<u8>,
-    /// Appended and not finished.
-    messages: Vec<Message>,
-}
-
-impl<D: Disk + Default> Log<D> {
-    fn new() -> Self {
-        let mut log = Self {
-            spool: Spool::new(SpoolOptions::default(), &Recovered::empty(1)),
-            disk: D::default(),
-            ids: MessageIds::new(ShardId(0), WALL_MS, None),
-            content: content(CONTENT_BYTES, 0),
-            messages: Vec::new(),
-        };
-        log.drive();
-        log
-    }
-
-    /// Carries out what the spool asks for.
-    fn drive(&mut self) {
-        let Self { spool, disk, .. } = self;
-        loop {
-            while let Some(event) = spool.poll_event() {
-                assert!(matches!(event, SpoolEvent::Committed { .. }), "the disk never fails");
-            }
-            if let Some(slot) = spool.poll_segment_wanted() {
-                disk.prepare(slot);
-                spool.handle_segment_ready(slot);
-            } else if let Some(write) = spool.poll_write() {
-                disk.write(&write);
-                spool.handle_written(write.id, true);
-            } else if let Some(slot) = spool.poll_delete() {
-                disk.delete(slot);
-            } else {
-                break;
-            }
-        }
-    }
-
-    /// Appends `count` messages and commits them as one group.
-    fn append_group(&mut self, count: u64) {
-        for _ in 0..count {
-            assert_ne!(self.spool.room(), Room::Full, "there is always another segment");
-            let body = self.spool.begin_body();
-            self.spool.append_body(body, &self.content).expect("the disk never fails");
-            let recipients: [&[u8]; 1] = [b"recipient@destination.example"];
-            let wall = WallTime::from_unix_ms(WALL_MS);
-            let mut message = message(self.ids.take(), wall, &recipients);
-            self.spool.append_message(body, &mut message).expect("the disk never fails");
-            self.messages.push(message);
-        }
-        self.drive();
-    }
-
-    /// Records the delivery of all messages, committed `per_group` at a time.
-    fn finish_all(&mut self, per_group: u64) {
-        let mut messages = std::mem::take(&mut self.messages);
-        let mut in_group = 0;
-        for message in messages.drain(..) {
-            let recipients = vec![(0, RecipientState::Delivered)];
-            let outcome = Outcome { message: message.id, recipients };
-            self.spool.append_outcome(&outcome).expect("the disk never fails");
-            self.spool.finish_message(&message);
-            in_group += 1;
-            if in_group == per_group {
-                self.drive();
-                in_group = 0;
-            }
-        }
-        self.drive();
-        self.messages = messages;
     }
 }
 
@@ -351,7 +246,7 @@ fn read_once(files: &Memory, segments: &[RecoveredSegment], buffer: &mut [u8]) -
 fn recovery(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("recovery");
     group.sample_size(10);
-    for count in [10_000, 100_000] {
+    for count in [1_000, 10_000, 100_000, 1_000_000] {
         // Made when first needed: a filter may leave it out.
         let made = LazyCell::new(|| full_log(count));
         group.throughput(Throughput::Elements(count));

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -19,17 +20,28 @@ pub(crate) fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "loadgen: {text}");
 }
 
-/// A line that is written over again and again, on a terminal only.
+/// How often a line is written over, and how often one is said where it cannot be.
+const SHOWN_EVERY: Duration = Duration::from_millis(500);
+const SAID_EVERY: Duration = Duration::from_secs(5);
+
+/// A line that is written over again and again on a terminal.
 #[derive(Debug)]
 pub(crate) struct ProgressLine {
     shown: bool,
     terminal: bool,
+    quiet: bool,
+    last: Instant,
 }
 
 impl ProgressLine {
     /// A line, which stays away if `quiet` or if nobody looks.
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { shown: false, terminal: !quiet && io::stderr().is_terminal() }
+        Self {
+            shown: false,
+            terminal: !quiet && io::stderr().is_terminal(),
+            quiet,
+            last: Instant::now(),
+        }
     }
 
     /// Shows `text` instead of what was there.
@@ -38,6 +50,22 @@ impl ProgressLine {
             self.shown = true;
             let _ = write!(io::stderr().lock(), "\r\x1b[2K{text}");
         }
+    }
+}
+
+impl ProgressLine {
+    /// Shows what `text` says on a terminal, or else says it as a line of its own; either only as
+    /// often as is good for a reader.
+    pub(crate) fn show_or_say(&mut self, text: impl FnOnce() -> Option<String>) {
+        let every = if self.terminal { SHOWN_EVERY } else { SAID_EVERY };
+        if self.quiet || self.last.elapsed() < every {
+            return;
+        }
+        let Some(text) = text() else {
+            return;
+        };
+        self.last = Instant::now();
+        if self.terminal { self.show(&text) } else { complain(&text) }
     }
 }
 

@@ -12,6 +12,13 @@ impl Dice {
         Self { state: seed }
     }
 
+    /// Dice for `what` of the message `number`: they fall the same way for the same three, and
+    /// independently for others.
+    pub(crate) const fn of(seed: u64, what: u64, number: u64) -> Self {
+        let base = Self::new(seed ^ what.rotate_left(32)).next();
+        Self::new(Self::new(base ^ number).next())
+    }
+
     /// The next number.
     pub(crate) const fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -39,5 +46,22 @@ mod tests {
         assert!(throws.iter().all(|throw| (0.0..1.0).contains(throw) && *throw == other.throw()));
         let mean = throws.iter().sum::<f64>() / 1_000.0;
         assert!((0.45..0.55).contains(&mean), "{mean}");
+    }
+
+    #[test]
+    fn messages_have_dice_of_their_own() {
+        let first = |seed, what, number| Dice::of(seed, what, number).throw();
+        assert_eq!(first(1, 2, 3).to_bits(), first(1, 2, 3).to_bits());
+        let mut throws = Vec::new();
+        for seed in 0..10 {
+            for what in 0..10 {
+                throws.extend((0..100).map(|number| first(seed, what, number)));
+            }
+        }
+        let mean = throws.iter().sum::<f64>() / throws.len() as f64;
+        assert!((0.49..0.51).contains(&mean), "{mean}");
+        throws.sort_by(f64::total_cmp);
+        throws.dedup();
+        assert_eq!(throws.len(), 10_000);
     }
 }

@@ -8,17 +8,22 @@ mod cli;
 mod client;
 mod commands;
 mod console;
+mod content;
+mod control_group;
 mod cpus;
 mod date;
 mod dice;
 mod end_of_data;
 mod ids;
+mod machine;
 mod net;
 mod process;
 mod reply;
+mod report;
 #[allow(dead_code, unused_imports, reason = "filled in by the commands one by one")]
 mod results;
 mod server;
+mod shares;
 mod sink;
 mod source;
 mod stamp;
@@ -38,9 +43,10 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Source(args) => commands::source::run(args),
+        Command::Source(args) => commands::source::run(*args),
         Command::Sink(args) => commands::sink::run(args),
         Command::Bench(args) => bench::run(&args),
+        Command::Report(args) => commands::report::run(&args),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 //!
 //! # Guarantees
 //! CPU time of children that have ended counts too, because their parent has waited for them and
-//! keeps the sum.
+//! keeps the sum. Where it does not wait, a [`control_group`] around them knows.
 //!
 //! # Never
 //! Counts processes that are not below the given one.
@@ -16,7 +16,10 @@
 
 use std::fs;
 use std::io;
+use std::ops::Sub;
 use std::time::Duration;
+
+use crate::control_group;
 
 /// A process and all its descendants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,36 @@ pub(crate) struct Tree {
 struct Stat {
     parent: u32,
     /// User and system time of the process and of its children that have ended, in clock ticks.
-    ticks: u64,
+    user_ticks: u64,
+    system_ticks: u64,
+}
+
+/// CPU time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CpuTime {
+    /// In the program's own code.
+    pub(crate) user: Duration,
+    /// In the kernel on its behalf.
+    pub(crate) system: Duration,
+}
+
+impl CpuTime {
+    /// Both.
+    pub(crate) fn total(self) -> Duration {
+        self.user + self.system
+    }
+}
+
+impl Sub for CpuTime {
+    type Output = Self;
+
+    /// What was spent since `earlier`.
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            user: self.user.saturating_sub(earlier.user),
+            system: self.system.saturating_sub(earlier.system),
+        }
+    }
 }
 
 impl Tree {
@@ -38,10 +70,25 @@ impl Tree {
     ///
     /// # Errors
     /// /proc cannot be read.
-    pub(crate) fn cpu_time(self) -> io::Result<Duration> {
-        let ticks: u64 = self.members()?.iter().map(|(_, stat)| stat.ticks).sum();
-        let per_second = rustix::param::clock_ticks_per_second();
-        Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+    pub(crate) fn cpu_time(self) -> io::Result<CpuTime> {
+        if let Some(time) = control_group::time_of(self.root)? {
+            return Ok(CpuTime { user: time.user, system: time.system });
+        }
+        let members = self.members()?;
+        let per_second = rustix::param::clock_ticks_per_second() as f64;
+        let time = |ticks: fn(&Stat) -> u64| {
+            let ticks: u64 = members.iter().map(|(_, stat)| ticks(stat)).sum();
+            Duration::from_secs_f64(ticks as f64 / per_second)
+        };
+        Ok(CpuTime { user: time(|stat| stat.user_ticks), system: time(|stat| stat.system_ticks) })
+    }
+
+    /// The processes that there are now.
+    ///
+    /// # Errors
+    /// /proc cannot be read.
+    pub(crate) fn processes(self) -> io::Result<Vec<u32>> {
+        Ok(self.members()?.into_iter().map(|(process, _)| process).collect())
     }
 
     /// Memory: the proportional set size, in which a page that several processes share counts once.
@@ -93,12 +140,12 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     let parent = fields.nth(1)?.parse().ok()?;
-    let mut ticks = 0;
-    for field in fields.skip(9).take(4) {
-        // The children's times are signed in the kernel.
-        ticks += field.parse::<i64>().ok()?.unsigned_abs();
-    }
-    Some(Stat { parent, ticks })
+    // utime, stime, cutime, cstime; the children's times are signed in the kernel.
+    let mut ticks = fields.skip(9).map(|field| field.parse().ok().map(i64::unsigned_abs));
+    let mut next = || ticks.next().flatten();
+    let (user, system) = (next()?, next()?);
+    let (user_ticks, system_ticks) = (user + next()?, system + next()?);
+    Some(Stat { parent, user_ticks, system_ticks })
 }
 
 fn parse_pss(rollup: &str) -> Option<u64> {
@@ -114,13 +161,13 @@ mod tests {
     #[test]
     fn a_stat_line_is_read_past_any_name() {
         let text = "12 (a) b (c)) S 7 12 12 0 -1 4194560 1 2 3 4 100 20 30 4 20 0 1 0 99";
-        assert_eq!(parse_stat(text), Some(Stat { parent: 7, ticks: 154 }));
+        assert_eq!(parse_stat(text), Some(Stat { parent: 7, user_ticks: 130, system_ticks: 24 }));
         assert_eq!(parse_stat("12 (a"), None);
     }
 
     #[test]
     fn descendants_are_found_in_any_order() {
-        let process = |id, parent| (id, Stat { parent, ticks: 1 });
+        let process = |id, parent| (id, Stat { parent, user_ticks: 1, system_ticks: 1 });
         let all = vec![process(9, 5), process(5, 3), process(3, 1), process(4, 1), process(8, 4)];
         let mut found: Vec<u32> = descendants(3, all).iter().map(|(id, _)| *id).collect();
         found.sort_unstable();
@@ -137,9 +184,10 @@ mod tests {
     fn this_process_costs_something() {
         let tree = Tree { root: std::process::id() };
         assert!(tree.memory_bytes().unwrap() > 100_000);
+        assert_eq!(tree.processes().unwrap(), [std::process::id()]);
         let before = tree.cpu_time().unwrap();
         let mut number = 1_u64;
-        while tree.cpu_time().unwrap() < before + Duration::from_millis(20) {
+        while (tree.cpu_time().unwrap() - before).total() < Duration::from_millis(20) {
             for _ in 0..1_000_000 {
                 number = std::hint::black_box(number.wrapping_mul(3));
             }

@@ -23,6 +23,9 @@ pub(crate) const REPLY_LINE_BYTES_MAX: usize = 4_096;
 pub(crate) struct Code(pub(crate) u16);
 
 impl Code {
+    /// No reply: it was this side that could not go on.
+    pub(crate) const NONE: Self = Self(0);
+
     /// 2xx: done.
     pub(crate) const fn is_positive(self) -> bool {
         self.0 / 100 == 2

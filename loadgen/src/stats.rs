@@ -1,18 +1,28 @@
-//! Latencies: recorded in HDR histograms, told as percentiles.
+//! Latencies: recorded in HDR histograms, told as percentiles and as curves.
 //!
 //! # Guarantees
-//! Recording costs no allocation. Percentiles are exact to three digits.
+//! Recording costs no allocation. Percentiles are exact to three digits, of [`Latencies::coarse`]
+//! ones to two.
 //!
 //! # Bounds
-//! From 1 µs to `LATENCY_US_MAX`; what is longer is recorded as that.
+//! From 1 µs to `LATENCY_US_MAX`; what is longer is recorded as that. A curve has at most
+//! [`CURVE_POINTS_MAX`] points.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::results::{CurvePoint, Distribution};
+
 /// The longest latency that is told from longer ones: one hour.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
+
+/// Points of a curve in each halving of the distance to its end.
+const CURVE_TICKS: u32 = 5;
+
+/// As many as the longest curve could need: a count of 64 bits can be halved 64 times.
+const CURVE_POINTS_MAX: usize = 64 * CURVE_TICKS as usize;
 
 /// Latencies of one kind.
 #[derive(Clone, Debug)]
@@ -23,10 +33,19 @@ pub(crate) struct Latencies {
 impl Latencies {
     /// None yet.
     pub(crate) fn new() -> Self {
+        Self::with_digits(3)
+    }
+
+    /// None yet; they need an eighth of the memory.
+    pub(crate) fn coarse() -> Self {
+        Self::with_digits(2)
+    }
+
+    fn with_digits(digits: u8) -> Self {
         // The three numbers are constants that the histogram accepts.
         #[expect(clippy::expect_used, reason = "bounds are constant and valid")]
-        let histogram =
-            Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("constant bounds are valid");
+        let histogram = Histogram::new_with_bounds(1, LATENCY_US_MAX, digits)
+            .expect("constant bounds are valid");
         Self { histogram }
     }
 
@@ -36,36 +55,47 @@ impl Latencies {
         self.histogram.saturating_record(us.clamp(1, LATENCY_US_MAX));
     }
 
-    /// All of `other` too.
+    /// All of `other` too, which must be as exact.
     pub(crate) fn add(&mut self, other: &Self) {
         // Only histograms of other bounds could fail to fit.
         let _ = self.histogram.add(&other.histogram);
     }
 
-    /// The percentiles, or none if nothing was recorded.
-    pub(crate) fn percentiles(&self) -> Option<Percentiles> {
+    /// Forgets them all.
+    pub(crate) fn clear(&mut self) {
+        self.histogram.reset();
+    }
+
+    /// The latency that a share of `quantile` does not exceed; 0 if there are none.
+    pub(crate) fn at_ms(&self, quantile: f64) -> f64 {
+        us_to_ms(self.histogram.value_at_quantile(quantile))
+    }
+
+    /// The percentiles and the curve, or none if nothing was recorded.
+    pub(crate) fn distribution(&self) -> Option<Distribution> {
         if self.histogram.is_empty() {
             return None;
         }
-        let at = |quantile| us_to_ms(self.histogram.value_at_quantile(quantile));
-        Some(Percentiles {
-            p50_ms: at(0.5),
-            p90_ms: at(0.9),
-            p99_ms: at(0.99),
-            p99_9_ms: at(0.999),
+        let points = self.histogram.iter_quantiles(CURVE_TICKS).take(CURVE_POINTS_MAX);
+        let mut curve: Vec<CurvePoint> = points
+            .map(|point| CurvePoint {
+                share: point.quantile(),
+                ms: us_to_ms(point.value_iterated_to()),
+            })
+            .collect();
+        // Many of the same latency are told again for each share that they reach over.
+        curve.dedup_by(|next, kept| next.share <= kept.share);
+        Some(Distribution {
+            count: self.histogram.len(),
+            mean_ms: self.histogram.mean() / 1_000.0,
+            p50_ms: self.at_ms(0.5),
+            p90_ms: self.at_ms(0.9),
+            p99_ms: self.at_ms(0.99),
+            p99_9_ms: self.at_ms(0.999),
             max_ms: us_to_ms(self.histogram.max()),
+            curve,
         })
     }
-}
-
-/// How long things took, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct Percentiles {
-    pub(crate) p50_ms: f64,
-    pub(crate) p90_ms: f64,
-    pub(crate) p99_ms: f64,
-    pub(crate) p99_9_ms: f64,
-    pub(crate) max_ms: f64,
 }
 
 fn us_to_ms(us: u64) -> f64 {
@@ -105,11 +135,11 @@ mod tests {
     #[test]
     fn percentiles_are_exact_to_three_digits() {
         let mut latencies = Latencies::new();
-        assert_eq!(latencies.percentiles(), None);
+        assert_eq!(latencies.distribution(), None);
         for us in 1..=10_000 {
             latencies.record(Duration::from_micros(us));
         }
-        let percentiles = latencies.percentiles().unwrap();
+        let percentiles = latencies.distribution().unwrap();
         for (found, wanted) in [
             (percentiles.p50_ms, 5.0),
             (percentiles.p90_ms, 9.0),
@@ -119,6 +149,27 @@ mod tests {
         ] {
             assert!((found / wanted - 1.0_f64).abs() < 0.001, "{found} for {wanted}");
         }
+        assert_eq!(percentiles.count, 10_000);
+        assert!((percentiles.mean_ms - 5.0).abs() < 0.01, "{}", percentiles.mean_ms);
+    }
+
+    #[test]
+    fn a_curve_rises_to_the_longest() {
+        let mut latencies = Latencies::coarse();
+        for us in 1..=1_000_000 {
+            latencies.record(Duration::from_micros(us));
+        }
+        let Distribution { curve, max_ms, .. } = latencies.distribution().unwrap();
+        assert!((20..=CURVE_POINTS_MAX).contains(&curve.len()), "{}", curve.len());
+        assert!(curve.is_sorted_by(|one, next| one.share < next.share && one.ms <= next.ms));
+        let last = curve.last().unwrap();
+        assert!((last.share - 1.0).abs() < 1e-12 && (last.ms - max_ms).abs() < 1e-9, "{last:?}");
+        for point in curve {
+            assert!((point.ms / 1_000.0 - point.share).abs() < 0.02, "{point:?}");
+        }
+        latencies.clear();
+        assert_eq!(latencies.distribution(), None);
+        assert!(latencies.at_ms(0.5).abs() < 1e-12);
     }
 
     #[test]
@@ -127,7 +178,7 @@ mod tests {
         one.record(Duration::ZERO);
         other.record(Duration::from_secs(100_000));
         one.add(&other);
-        let percentiles = one.percentiles().unwrap();
+        let percentiles = one.distribution().unwrap();
         assert!((percentiles.p50_ms - 0.001).abs() < 1e-9);
         assert!(percentiles.max_ms > 3_590_000.0);
     }

@@ -14,6 +14,7 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
+use std::time::Instant;
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -83,12 +84,13 @@ impl TlsClient {
 pub(crate) struct Wire<S> {
     socket: S,
     tls: Option<Box<ClientConnection>>,
+    handshake_ended_at: Option<Instant>,
 }
 
 impl<S: Read + Write> Wire<S> {
     /// Without TLS.
     pub(crate) const fn plain(socket: S) -> Self {
-        Self { socket, tls: None }
+        Self { socket, tls: None, handshake_ended_at: None }
     }
 
     /// The socket itself.
@@ -99,6 +101,11 @@ impl<S: Read + Write> Wire<S> {
     /// From here on all is encrypted.
     pub(crate) fn protect(&mut self, tls: ClientConnection) {
         self.tls = Some(Box::new(tls));
+    }
+
+    /// When the handshake ended, if it has since the last call.
+    pub(crate) const fn take_handshake_end(&mut self) -> Option<Instant> {
+        self.handshake_ended_at.take()
     }
 
     /// Says close_notify where there is TLS (RFC 8446 §6.1), as far as the socket takes it.
@@ -142,7 +149,11 @@ impl<S: Read + Write> Read for Wire<S> {
             if tls.read_tls(&mut self.socket)? == 0 {
                 return Ok(0);
             }
+            let was_handshaking = tls.is_handshaking();
             let processed = tls.process_new_packets();
+            if was_handshaking && !tls.is_handshaking() {
+                self.handshake_ended_at = Some(Instant::now());
+            }
             // An alert says more to the server than a reset.
             match self.push() {
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),

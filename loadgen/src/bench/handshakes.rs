@@ -6,15 +6,17 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
-use crate::stats::Percentiles;
-use crate::tls::{TlsClient, Wire};
+use super::plan::{Load, Plan};
+use super::server::Protection;
+use super::subject::Subject;
+use crate::results::HandshakeResult;
+use crate::tls::{TlsClient, TlsMode, Wire};
 
 /// Clients that shake hands at the same time, each over and over again.
 const CLIENTS: usize = 16;
@@ -22,19 +24,41 @@ const CLIENTS: usize = 16;
 /// How long a client waits for the server.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a run came to.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct HandshakeRun {
-    /// Messages a second that were due over the plain connections.
-    pub(super) message_rate: f64,
-    /// From when a message was due to its 250, without handshakes beside it.
-    pub(super) latency_alone: Option<Percentiles>,
-    /// And with them.
-    pub(super) latency_beside: Option<Percentiles>,
-    /// Handshakes that were finished, up to the greeting, in a second.
-    pub(super) handshakes_per_second: f64,
-    /// Handshakes that failed.
-    pub(super) handshakes_failed: u64,
+impl Plan {
+    /// Mail at a steady rate to a fresh server, alone and beside handshakes.
+    ///
+    /// # Errors
+    /// The server does not start or takes no mail.
+    pub(super) fn run_handshakes(
+        &self,
+        subject: &Subject,
+        directory: &Path,
+    ) -> io::Result<HandshakeResult> {
+        let (_silent, duty) = Self::silent_hop()?;
+        let protection = Protection {
+            mode: TlsMode::None,
+            second_listener: true,
+            files: self.certificate.clone(),
+        };
+        let server = self.start_with(subject, directory, duty, &protection)?;
+        let second = server.implicit_tls_address();
+        let second = second.ok_or_else(|| io::Error::other("the server has no second listener"))?;
+        let rate = Some(self.handshake_message_rate);
+        let load = Load { rate, tls: TlsMode::None, ..self.load() };
+        self.warm_up(&*server, load)?;
+        let (alone, _) = self.send(&*server, load)?;
+        let storm = Storm::begin(second, &self.tls_client)?;
+        let (beside, _) = self.send(&*server, load)?;
+        let (handshakes_per_second, handshakes_failed) = storm.end()?;
+        Ok(HandshakeResult {
+            server: subject.name().to_owned(),
+            message_rate: self.handshake_message_rate,
+            latency_alone: alone.stages.message,
+            latency_beside: beside.stages.message,
+            handshakes_per_second,
+            handshakes_failed,
+        })
+    }
 }
 
 /// Clients that shake hands until this is dropped.

@@ -8,10 +8,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::certificate::CertificateFiles;
+use super::commits::Commits;
 use super::server::{Duty, OwnChild, Protection, Server};
 use crate::cpus::CpuList;
 use crate::net;
@@ -22,6 +23,8 @@ use crate::tls::TlsMode;
 struct Ringpost {
     address: SocketAddr,
     second: Option<SocketAddr>,
+    admin: SocketAddr,
+    program: PathBuf,
     child: OwnChild,
 }
 
@@ -55,7 +58,8 @@ pub(super) fn start(
     let mut command = Command::new(program);
     command.arg("serve").arg("--config").arg(&file).current_dir(directory);
     let child = OwnChild::start(&mut command, &directory.join("log"), "ringpost ready:")?;
-    Ok(Box::new(Ringpost { address, second: has_second.then_some(second), child }))
+    let (second, program) = (has_second.then_some(second), program.to_owned());
+    Ok(Box::new(Ringpost { address, second, admin, program, child }))
 }
 
 fn configuration(
@@ -103,4 +107,24 @@ impl Server for Ringpost {
     fn tree(&self) -> Tree {
         Tree { root: self.child.id() }
     }
+
+    /// Its sessions with the next hop wait for the greeting, which comes now.
+    fn release(&mut self, _next_hop: SocketAddr) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn version(&self) -> Option<String> {
+        version_of(&self.program)
+    }
+
+    fn commits(&self) -> io::Result<Option<Commits>> {
+        Commits::ask(self.admin).map(Some)
+    }
+}
+
+/// What `PROGRAM --version` prints behind the name.
+fn version_of(program: &Path) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.trim().rsplit(' ').next()?.to_owned()).filter(|version| !version.is_empty())
 }

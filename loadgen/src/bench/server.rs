@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::certificate::CertificateFiles;
+use super::commits::Commits;
 use crate::process::Tree;
 use crate::tls::TlsMode;
 
@@ -74,6 +75,20 @@ pub(super) trait Server: fmt::Debug {
     }
     /// All its processes.
     fn tree(&self) -> Tree;
+    /// Lets go of the mail that was held: `next_hop`, which never greeted, takes it from now on.
+    ///
+    /// # Errors
+    /// It cannot be told to.
+    fn release(&mut self, next_hop: SocketAddr) -> io::Result<()>;
+    /// As the server tells it.
+    fn version(&self) -> Option<String>;
+    /// How long its commits took so far, if it counts them.
+    ///
+    /// # Errors
+    /// It counts them and does not tell.
+    fn commits(&self) -> io::Result<Option<Commits>> {
+        Ok(None)
+    }
 }
 
 /// Starts `command` away from our terminal's signals: it is ours to stop, in our order.

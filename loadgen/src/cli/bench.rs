@@ -16,8 +16,13 @@ pub(crate) enum ScenarioArg {
     Accept,
     /// Mail in and out again.
     Relay,
+    /// A backlog of mail that was held is let go.
+    Drain,
     /// Memory and CPU with many idle connections.
     Idle,
+    /// Accept mail in an open loop at 50, 80 and 95 % of what `accept` came to, which is measured
+    /// first.
+    Latency,
     /// What TLS handshakes cost the sessions beside them.
     Handshakes,
 }
@@ -25,7 +30,7 @@ pub(crate) enum ScenarioArg {
 /// `loadgen bench`.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// What to measure [default: all].
+    /// What to measure [default: all but handshakes].
     #[arg(value_enum)]
     pub(crate) scenarios: Vec<ScenarioArg>,
     /// The ringpost program [default: beside this one].
@@ -37,6 +42,10 @@ pub(crate) struct BenchArgs {
     /// Leave Ringpost out.
     #[arg(long, requires = "peer")]
     pub(crate) only_peer: bool,
+    /// Show the floor too: a program that answers the dialogue and does nothing else [it is beside
+    /// this one: ringpost-floor].
+    #[arg(long, conflicts_with = "tls")]
+    pub(crate) floor: bool,
     /// Runs of each scenario and server; the report has medians.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,
@@ -46,6 +55,9 @@ pub(crate) struct BenchArgs {
     /// Messages in a run, instead of a time.
     #[arg(long)]
     pub(crate) messages: Option<u64>,
+    /// Messages that `drain` holds and lets go.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) backlog: u64,
     /// Messages sent before each run, not counted, so that processes are started and files exist.
     #[arg(long, default_value_t = 200)]
     pub(crate) warm_up: u64,
@@ -58,9 +70,9 @@ pub(crate) struct BenchArgs {
     /// Let the source wait for the reply to each command.
     #[arg(long)]
     pub(crate) no_pipelining: bool,
-    /// Connections of the idle scenario.
-    #[arg(long, default_value_t = 1_000)]
-    pub(crate) idle_connections: u32,
+    /// Connections of the idle scenario, one number after another.
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000")]
+    pub(crate) idle_connections: Vec<u32>,
     /// Protect the connections; with `idle` only `implicit` makes a difference.
     #[arg(long, value_enum, default_value_t = TlsMode::None)]
     pub(crate) tls: TlsMode,
@@ -83,7 +95,17 @@ pub(crate) struct BenchArgs {
     /// directory for temporary files]. Its disk is what is measured.
     #[arg(long)]
     pub(crate) directory: Option<PathBuf>,
-    /// Write the report as JSON to this file (-: standard output).
+    /// Make no further run of each scenario to count system calls, ring entries and context
+    /// switches with perf.
+    #[arg(long)]
+    pub(crate) no_counts: bool,
+    /// Write the results as a page with plots to this file.
+    #[arg(long)]
+    pub(crate) html: Option<PathBuf>,
+    /// Write the results as tables in Markdown to this file.
+    #[arg(long)]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Write the results as JSON to this file (-: standard output).
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
 }

@@ -2,6 +2,8 @@
 
 mod bench;
 mod dialogue;
+mod pace;
+mod report;
 mod sink;
 mod source;
 mod workload;
@@ -9,8 +11,11 @@ mod workload;
 use clap::{Parser, Subcommand};
 
 pub(crate) use bench::{BenchArgs, ScenarioArg};
+pub(crate) use dialogue::DialogueArgs;
+pub(crate) use report::ReportArgs;
 pub(crate) use sink::{RefuseAtArg, SinkArgs};
 pub(crate) use source::SourceArgs;
+pub(crate) use workload::WorkloadArgs;
 
 /// Load generator for SMTP servers.
 ///
@@ -26,11 +31,13 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Send messages to an SMTP server and measure.
-    Source(SourceArgs),
+    Source(Box<SourceArgs>),
     /// Accept messages and count them.
     Sink(SinkArgs),
     /// Start Ringpost, a sink and a source, and measure Ringpost; beside it another server.
     Bench(BenchArgs),
+    /// Show results as an HTML page with plots.
+    Report(ReportArgs),
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -59,9 +66,11 @@ mod tests {
 
     #[test]
     fn the_later_word_on_pipelining_counts() {
-        let read = |args: &[&str]| match Cli::try_parse_from(args).unwrap().command {
-            Command::Source(args) => !args.dialogue.no_pipelining,
-            Command::Sink(_) | Command::Bench(_) => panic!(),
+        let read = |args: &[&str]| {
+            let Command::Source(args) = Cli::try_parse_from(args).unwrap().command else {
+                panic!()
+            };
+            !args.dialogue.no_pipelining
         };
         assert!(read(&["loadgen", "source", "x"]));
         assert!(!read(&["loadgen", "source", "x", "--no-pipelining"]));

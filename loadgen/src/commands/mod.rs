@@ -1,5 +1,7 @@
 //! The commands: from the command line to what is printed.
 
+mod dialogue;
+pub(crate) mod report;
 pub(crate) mod sink;
 pub(crate) mod source;
 

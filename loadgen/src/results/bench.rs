@@ -20,6 +20,12 @@ pub(crate) struct BenchResults {
     pub(crate) mail: Vec<MailResult>,
     /// Connections that say nothing.
     pub(crate) idle: Vec<IdleResult>,
+    /// Mail beside TLS handshakes.
+    #[serde(default)]
+    pub(crate) handshakes: Vec<HandshakeResult>,
+    /// What could not be measured, and why: a sentence each.
+    #[serde(default)]
+    pub(crate) notes: Vec<String>,
 }
 
 /// A scenario with mail.
@@ -29,8 +35,6 @@ pub(crate) struct MailResult {
     pub(crate) scenario: String,
     /// What it is, for people.
     pub(crate) title: String,
-    /// What is given to each server; without it as much as it takes.
-    pub(crate) offered_per_second: Option<f64>,
     /// Ringpost first, then the peers, then the floor, as far as they took part.
     pub(crate) servers: Vec<ServerRuns>,
 }
@@ -42,6 +46,8 @@ pub(crate) struct ServerRuns {
     pub(crate) server: String,
     /// As the server tells it.
     pub(crate) version: Option<String>,
+    /// What it was given to do; without it as much as it takes.
+    pub(crate) offered_per_second: Option<f64>,
     /// The runs in their order; those of the servers of a scenario alternate.
     pub(crate) runs: Vec<MailRun>,
     /// A further run in which events were counted, which slows it: no rate is taken from it.
@@ -108,4 +114,20 @@ pub(crate) struct IdleResult {
     pub(crate) cpu_us_per_connection: f64,
     /// Share of one CPU while all connections say nothing.
     pub(crate) cpu_idle_share: f64,
+}
+
+/// One run of one server that takes mail at a steady rate over plain connections, alone and then
+/// beside clients that make TLS handshakes as fast as the server lets them.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub(crate) struct HandshakeResult {
+    pub(crate) server: String,
+    /// Messages a second that were due.
+    pub(crate) message_rate: f64,
+    /// From when a message was due to its 250, without handshakes beside it.
+    pub(crate) latency_alone: Option<Distribution>,
+    /// And with them.
+    pub(crate) latency_beside: Option<Distribution>,
+    /// Handshakes that were finished, up to the greeting, in a second.
+    pub(crate) handshakes_per_second: f64,
+    pub(crate) handshakes_failed: u64,
 }

@@ -10,18 +10,23 @@
 //! # Units
 //! In the name of each field: `_s`, `_ms`, `_us`, `_bytes`. Shares lie between 0 and 1.
 
+mod any;
 mod bench;
 mod distribution;
+mod sink;
 mod source;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use any::AnyResults;
 pub(crate) use bench::{
-    BenchResults, CountedRun, IdleResult, MailResult, MailRun, ServerRuns, StoredRun,
+    BenchResults, CountedRun, HandshakeResult, IdleResult, MailResult, MailRun, ServerRuns,
+    StoredRun,
 };
 pub(crate) use distribution::{CurvePoint, Distribution};
-pub(crate) use source::{RefusalCount, Second, SourceResults, Stages};
+pub(crate) use sink::{DomainCount, SinkResults};
+pub(crate) use source::{RefusalCount, Second, SourceResults, Stages, StepResults};
 
 /// The version of the format. It rises when a field changes its meaning or goes away.
 pub(crate) const VERSION: u32 = 1;

@@ -24,6 +24,8 @@ pub(crate) struct SourceResults {
     pub(crate) unsent: u64,
     /// Messages that were sent once more.
     pub(crate) sent_again: u64,
+    /// Content of the messages answered with 250, as RFC 1870 counts it.
+    pub(crate) bytes: u64,
     /// Connections on which messages could begin.
     pub(crate) connections: u64,
     /// Connections that never got so far.
@@ -43,6 +45,8 @@ pub(crate) struct SourceResults {
     /// Messages that were due in a second; only of an open loop.
     pub(crate) offered_per_second: Option<f64>,
     pub(crate) stages: Stages,
+    /// One for each step of `--steps`; warm-up and cool-down do not matter to them.
+    pub(crate) steps: Vec<StepResults>,
     /// The whole run, warm-up and cool-down included.
     pub(crate) timeline: Vec<Second>,
 }
@@ -56,9 +60,12 @@ pub(crate) struct Stages {
     pub(crate) banner: Option<Distribution>,
     /// The TLS handshake.
     pub(crate) tls: Option<Distribution>,
+    /// With STARTTLS both of a connection.
     pub(crate) ehlo: Option<Distribution>,
+    /// The whole exchange.
     pub(crate) auth: Option<Distribution>,
-    /// From the command's departure to its reply; with PIPELINING commands depart together.
+    /// From before the system call that handed the command to the kernel until its reply was read;
+    /// with PIPELINING commands depart together.
     pub(crate) mail: Option<Distribution>,
     pub(crate) rcpt: Option<Distribution>,
     pub(crate) data: Option<Distribution>,
@@ -71,9 +78,27 @@ pub(crate) struct Stages {
     pub(crate) message_uncorrected: Option<Distribution>,
 }
 
+/// A step of an open loop.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub(crate) struct StepResults {
+    /// From the beginning of the run.
+    pub(crate) begin_s: f64,
+    pub(crate) end_s: f64,
+    /// Messages that were due in a second.
+    pub(crate) offered_per_second: f64,
+    /// Messages answered with 250 within the step.
+    pub(crate) accepted: u64,
+    /// Messages refused or lost within the step.
+    pub(crate) failed: u64,
+    pub(crate) messages_per_second: f64,
+    /// Of the messages that were due within the step, from then on.
+    pub(crate) message: Option<Distribution>,
+}
+
 /// Replies of one kind that refused something.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub(crate) struct RefusalCount {
+    /// 0: this was no reply, but what kept this side from going on.
     pub(crate) code: u16,
     /// Where in the session, for instance `RCPT`.
     pub(crate) stage: String,

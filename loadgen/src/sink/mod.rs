@@ -15,7 +15,7 @@ mod worker;
 
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -157,6 +157,38 @@ impl Sink {
             let seed = settings.seed.wrapping_add(index as u64);
             ready.push((*cpu, Worker::new(settings, seed, listener, stop, &counters)?));
         }
+        Self::spawn(address, counters, ready)
+    }
+
+    /// Serves on a listener that is there already, whatever `settings` say of the address:
+    /// connections that wait in it are taken.
+    ///
+    /// # Errors
+    /// No thread or no epoll.
+    pub(crate) fn start_on(
+        listener: TcpListener,
+        settings: &SinkSettings,
+        stop: &Stop,
+    ) -> io::Result<Self> {
+        let counters = Arc::new(Counters::new());
+        let address = listener.local_addr()?;
+        let cpus = settings.cpus.as_ref().map_or(&[][..], CpuList::as_slice);
+        let cpus: Vec<Option<usize>> = cpus.iter().copied().map(Some).collect();
+        let mut ready = Vec::new();
+        for (index, cpu) in if cpus.is_empty() { vec![None] } else { cpus }.into_iter().enumerate()
+        {
+            let seed = settings.seed.wrapping_add(index as u64);
+            let listener = listener.try_clone()?;
+            ready.push((cpu, Worker::new(settings, seed, listener, stop, &counters)?));
+        }
+        Self::spawn(address, counters, ready)
+    }
+
+    fn spawn(
+        address: SocketAddr,
+        counters: Arc<Counters>,
+        ready: Vec<(Option<usize>, Worker)>,
+    ) -> io::Result<Self> {
         let workers = ready.into_iter().map(|(cpu, worker)| {
             std::thread::Builder::new().name("sink".to_owned()).spawn(move || worker.run(cpu))
         });

@@ -6,11 +6,15 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 
 use super::SourceSettings;
+use super::chunks::Chunks;
+use super::departures::Departures;
 use super::outgoing::Outgoing;
+use super::report::Timed;
 use super::supply::{Supplied, UnderWay};
 use super::worker::Desk;
-use crate::client::{ClientSession, Event, Outcome, Stage};
-use crate::reply::{Next, ReplyLine, ReplyParser};
+use crate::client::{ClientSession, Event, Outcome, Stage, Transfer};
+use crate::content::Framing;
+use crate::reply::{Code, Next, ReplyLine, ReplyParser};
 use crate::tls::{TlsMode, Wire};
 
 /// How a connection stands.
@@ -29,6 +33,8 @@ pub(super) enum End {
     Quit,
     /// It never came to a greeting, or the server would not have it.
     Failed,
+    /// The server does not go together with the settings, and will not later.
+    Unfit,
     /// In the middle.
     Broken,
 }
@@ -53,18 +59,22 @@ pub(super) struct Connection {
     /// Messages begun on this connection, and those of them that are answered.
     begun: u64,
     answered: u64,
-    /// The content of the current message was queued.
+    /// The content of the current message was queued, or some of it.
     content_begun: bool,
     session: ClientSession,
     parser: ReplyParser,
     outgoing: Outgoing,
+    departures: Departures,
+    /// The content of the current message, by BDAT.
+    chunks: Chunks,
     /// The message whose replies come next, and the one whose commands ran ahead of them.
     current: Option<UnderWay>,
     next: Option<UnderWay>,
-    opened_at: Instant,
+    /// When that began which comes before the first command: connecting, the TLS handshake, the
+    /// wait for the greeting.
+    waits_since: Instant,
+    auth_began_at: Option<Instant>,
     active_at: Instant,
-    /// When the last byte of the current content was handed to the kernel.
-    content_sent_at: Option<Instant>,
 }
 
 impl Connection {
@@ -82,11 +92,13 @@ impl Connection {
             session,
             parser: ReplyParser::default(),
             outgoing: Outgoing::default(),
+            departures: Departures::default(),
+            chunks: Chunks::default(),
             current: None,
             next: None,
-            opened_at: now,
+            waits_since: now,
+            auth_began_at: None,
             active_at: now,
-            content_sent_at: None,
         }
     }
 
@@ -99,14 +111,16 @@ impl Connection {
         settings: &SourceSettings,
         now: Instant,
     ) -> io::Result<&mut TcpStream> {
-        self.session.reset();
+        self.session.reset(settings.tls == TlsMode::Implicit);
         self.parser.reset();
         self.outgoing.clear();
+        self.departures.clear();
+        self.note_queued();
         (self.connected, self.greeted, self.quitting) = (false, false, false);
         (self.begun, self.answered) = (0, 0);
         self.content_begun = false;
-        (self.opened_at, self.active_at) = (now, now);
-        let stream = TcpStream::connect(settings.target)?;
+        (self.waits_since, self.auth_began_at, self.active_at) = (now, None, now);
+        let stream = settings.origins.connect(settings.target)?;
         // Commands are small and the next waits for their reply. A socket that refuses still works.
         let _ = stream.set_nodelay(true);
         let wire = self.stream.insert(Wire::plain(stream));
@@ -121,7 +135,6 @@ impl Connection {
         if let Some(mut wire) = self.stream.take() {
             wire.say_goodbye();
         }
-        self.content_sent_at = None;
         let untouched = self.is_untouched();
         let (current, next) = (self.current.take(), self.next.take());
         if untouched {
@@ -153,9 +166,17 @@ impl Connection {
     pub(super) fn turn(&mut self, desk: &mut Desk, buffer: &mut [u8], read_closed: bool) -> State {
         if !self.connected {
             match self.finish_connecting() {
-                Ok(true) => self.connected = true,
+                Ok(true) => {
+                    self.connected = true;
+                    let now = Instant::now();
+                    desk.tally.record(Timed::Connect, self.waits_since, now);
+                    self.waits_since = now;
+                }
                 Ok(false) => return State::Waiting,
-                Err(_) => return State::Over(End::Failed),
+                Err(error) => {
+                    desk.tally.note_fault(Stage::Connect, &error);
+                    return State::Over(End::Failed);
+                }
             }
         }
         if let State::Over(end) = self.flush(desk) {
@@ -165,12 +186,20 @@ impl Connection {
             let Some(stream) = &mut self.stream else {
                 return State::Waiting;
             };
-            let read = match stream.read(buffer) {
-                Ok(0) => return State::Over(self.end_of_stream()),
-                Ok(read) => read,
+            let read = stream.read(buffer);
+            if let Some(ended_at) = stream.take_handshake_end() {
+                desk.tally.record(Timed::Tls, self.waits_since, ended_at);
+                self.waits_since = ended_at;
+            }
+            let read = match read {
+                Ok(0) => Err(io::Error::other("the server closed the connection")),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return State::Waiting,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return State::Over(self.end_of_stream()),
+                read => read,
+            };
+            let read = match read {
+                Ok(read) => read,
+                Err(error) => return State::Over(self.end_with(desk, &error)),
             };
             if let Some(end) = self.take_replies(desk, &buffer[..read]) {
                 return State::Over(end);
@@ -184,9 +213,10 @@ impl Connection {
     }
 
     /// Begins a message; only if [`Self::is_ready`].
-    pub(super) fn begin(&mut self, desk: &Desk, message: UnderWay) -> State {
+    pub(super) fn begin(&mut self, desk: &mut Desk, message: UnderWay) -> State {
         self.current = Some(message);
         self.queue_transaction(desk, message);
+        self.queue_chunks(desk);
         self.flush(desk)
     }
 
@@ -199,14 +229,25 @@ impl Connection {
     fn queue_quit(&mut self) {
         self.quitting = true;
         self.session.queue_quit(self.outgoing.end());
+        self.note_queued();
+    }
+
+    /// What was queued since the last call leaves when all that is queued now has left.
+    fn note_queued(&mut self) {
+        let end = self.outgoing.queued();
+        while self.departures.count() < self.session.awaited() {
+            self.departures.queue(end);
+        }
     }
 
     fn queue_transaction(&mut self, desk: &Desk, message: UnderWay) {
         self.begun += 1;
-        let envelopes = &desk.settings.envelopes;
-        self.session.queue_transaction(self.outgoing.end(), |out| {
-            envelopes.write(message.number, out);
+        let SourceSettings { envelopes, contents, .. } = &*desk.settings;
+        let size_bytes = contents.size_bytes(desk.id(message.number));
+        self.session.queue_transaction(size_bytes, self.outgoing.end(), |parameters, out| {
+            envelopes.write(message.number, parameters, out);
         });
+        self.note_queued();
     }
 
     /// Whether the connection came about; false while it is still under way.
@@ -223,6 +264,18 @@ impl Connection {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// How the connection ends after `error`, which is told if it ends something.
+    fn end_with(&self, desk: &mut Desk, error: &io::Error) -> End {
+        // What is no TLS is told by that kind.
+        let in_tls = error.kind() == io::ErrorKind::InvalidData;
+        let stage = if in_tls { Some(Stage::Tls) } else { self.session.stage() };
+        let end = self.end_of_stream();
+        if let Some(stage) = stage.filter(|_| end != End::Quit) {
+            desk.tally.note_fault(stage, error);
+        }
+        end
     }
 
     /// How a connection ended that the server, or time, cut off.
@@ -251,21 +304,21 @@ impl Connection {
             }
             Ok(()) | Err(_) => {}
         }
-        if self.outgoing.is_empty() {
-            return State::Waiting;
-        }
-        match self.outgoing.flush(stream, desk.template.body()) {
-            Ok(all_sent) => {
-                self.active_at = Instant::now();
-                if all_sent && self.session.stage() == Some(Stage::EndOfData) {
-                    self.content_sent_at.get_or_insert(self.active_at);
+        while !self.outgoing.is_empty() {
+            // Before the system call: within it the server may answer already.
+            let now = Instant::now();
+            match self.outgoing.send(stream, &desk.settings.contents) {
+                Ok(true) => {
+                    self.active_at = now;
+                    self.departures.leave(self.outgoing.handed(), now);
                 }
-                State::Waiting
+                Ok(false) => return State::Waiting,
+                // What the server said before it closed is still to be read.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return State::Waiting,
+                Err(_) => return State::Over(self.end_of_stream()),
             }
-            // What the server said before it closed is still to be read.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => State::Waiting,
-            Err(_) => State::Over(self.end_of_stream()),
         }
+        State::Waiting
     }
 
     /// Handles what the server said and sends what that asks for.
@@ -277,12 +330,17 @@ impl Connection {
             match parser.next(rest) {
                 Next::Line { consumed, line } => {
                     rest = &rest[consumed..];
+                    let was_protected = self.session.is_protected();
                     if let Some(end) = self.take_line(desk, line) {
                         break Some(end);
                     }
+                    // RFC 3207 §4.2: what came before the handshake counts for nothing after it.
+                    if self.session.is_protected() != was_protected && !rest.is_empty() {
+                        break Some(self.broken(desk, "the server spoke on in the clear"));
+                    }
                 }
                 Next::NeedInput => break None,
-                Next::Broken => break Some(self.broken()),
+                Next::Broken => break Some(self.broken(desk, "what came is no reply")),
             }
         };
         self.parser = parser;
@@ -297,14 +355,16 @@ impl Connection {
 
     fn take_line(&mut self, desk: &mut Desk, line: ReplyLine<'_>) -> Option<End> {
         let stage = self.session.stage();
-        let content_is_out = self.outgoing.is_empty();
         let is_news = !self.session.has_failed();
         let event = self.session.handle_line(line, self.outgoing.end());
-        if let Some(stage) = stage.filter(|_| is_news && line.last && line.code.0 >= 400) {
-            desk.tally.note_refusal(stage, line.code, line.text);
-        }
-        if stage == Some(Stage::Greeting) && line.last && line.code.is_positive() {
-            desk.tally.connect.record(self.active_at.saturating_duration_since(self.opened_at));
+        let departed_at =
+            if line.last && stage.is_some() { self.departures.answer() } else { None };
+        self.note_queued();
+        if let Some(stage) = stage.filter(|_| line.last) {
+            if is_news && line.code.0 >= 400 {
+                desk.tally.note_refusal(stage, line.code, line.text);
+            }
+            self.time_reply(desk, stage, departed_at);
         }
         match event {
             Event::None => {}
@@ -320,50 +380,136 @@ impl Connection {
                 if let Some(wire) = &mut self.stream {
                     wire.protect(tls);
                 }
+                self.waits_since = self.active_at;
                 self.session.protected(self.outgoing.end());
+                self.note_queued();
             }
             Event::SendContent => self.queue_content(desk),
             Event::SendNothing => {
                 self.outgoing.end().extend_from_slice(b".\r\n");
                 self.session.content_queued();
+                self.note_queued();
             }
             Event::Done(outcome) => {
-                self.settle(desk, outcome);
+                self.settle(desk, outcome, departed_at);
                 // A server that answers a content before its end is not in step any more.
-                if stage == Some(Stage::EndOfData) && !content_is_out {
-                    return Some(End::Broken);
+                if stage == Some(Stage::EndOfData) && departed_at.is_none() {
+                    return Some(self.broken(desk, "a content was answered before its end"));
                 }
             }
-            Event::Unwelcome { stage, code } => {
-                if !self.is_untouched()
-                    && let Some(message) = self.current.take()
-                {
-                    desk.refuse(message, code);
-                }
-                let in_session = self.greeted && stage != Stage::Greeting;
-                return Some(if in_session { End::Broken } else { End::Failed });
+            Event::Unwelcome { stage, code } => return Some(self.leave(desk, stage, code)),
+            Event::Unfit(unfit) => {
+                desk.tally.note_fault(unfit.stage(), &unfit);
+                return Some(End::Unfit);
             }
             Event::Closed => return Some(End::Quit),
-            Event::Broken => return Some(self.broken()),
+            Event::Broken => return Some(self.broken(desk, "a reply came that nothing asked for")),
         }
         None
     }
 
-    const fn broken(&self) -> End {
+    /// The reply to a command of `stage` has come, which left at `departed_at`.
+    fn time_reply(&mut self, desk: &mut Desk, stage: Stage, departed_at: Option<Instant>) {
+        let (what, from) = match stage {
+            Stage::Greeting => (Timed::Banner, Some(self.waits_since)),
+            Stage::Hello => (Timed::Ehlo, departed_at),
+            Stage::Auth => {
+                // The login may take several commands.
+                self.auth_began_at = self.auth_began_at.or(departed_at);
+                if self.session.stage() == Some(Stage::Auth) {
+                    return;
+                }
+                (Timed::Auth, self.auth_began_at.take())
+            }
+            Stage::Mail => (Timed::Mail, departed_at),
+            Stage::Recipient => (Timed::Rcpt, departed_at),
+            Stage::Data => (Timed::Data, departed_at),
+            // That of a message which is accepted is told with the message.
+            Stage::EndOfData
+            | Stage::Connect
+            | Stage::StartTls
+            | Stage::Tls
+            | Stage::Reset
+            | Stage::Bdat
+            | Stage::Quit => return,
+        };
+        if let Some(from) = from {
+            desk.tally.record(what, from, self.active_at);
+        }
+    }
+
+    /// The server wants no more of this connection: it said `code` at `stage`.
+    fn leave(&mut self, desk: &mut Desk, stage: Stage, code: Code) -> End {
+        if !matches!(stage, Stage::Bdat | Stage::EndOfData) {
+            // By BDAT the content may have run ahead of this reply, and nobody took it.
+            self.content_begun = false;
+        }
+        if !self.is_untouched()
+            && let Some(message) = self.current.take()
+        {
+            desk.refuse(message, code);
+        }
+        if stage == Stage::Auth && !code.is_transient() {
+            // A wrong password stays wrong.
+            End::Unfit
+        } else if self.greeted && stage != Stage::Greeting {
+            End::Broken
+        } else {
+            End::Failed
+        }
+    }
+
+    /// The server does not keep to the protocol.
+    fn broken(&self, desk: &mut Desk, how: &str) -> End {
+        desk.tally.note_fault(self.session.stage().unwrap_or(Stage::Quit), &how);
         if self.greeted { End::Broken } else { End::Failed }
     }
 
     /// Queues the content of the current message, and behind it what need not wait for its reply.
     fn queue_content(&mut self, desk: &mut Desk) {
+        if self.session.transfer() != Transfer::Data {
+            self.queue_chunks(desk);
+            return;
+        }
         let Some(message) = self.current else {
             return;
         };
-        desk.template.write_head(desk.id(message.number), self.outgoing.end());
-        self.outgoing.put_body();
+        let contents = &desk.settings.contents;
+        let framing = Framing::Data;
+        let written = contents.write(desk.id(message.number), framing, self.outgoing.end());
+        let body_bytes = contents.body(written.body, framing).len();
+        self.outgoing.put_body(written.body, framing, 0..body_bytes);
         self.outgoing.end().extend_from_slice(b".\r\n");
         self.session.content_queued();
+        self.note_queued();
         self.content_begun = true;
-        self.content_sent_at = None;
+        self.run_ahead(desk);
+    }
+
+    /// Queues as much of the current message as may be sent by BDAT now.
+    fn queue_chunks(&mut self, desk: &mut Desk) {
+        let (Transfer::Bdat { chunk_bytes }, Some(message)) =
+            (self.session.transfer(), self.current)
+        else {
+            return;
+        };
+        let mut is_last = false;
+        while self.session.wants_chunk() {
+            if !self.content_begun {
+                self.content_begun = true;
+                self.chunks.begin(&desk.settings.contents, desk.id(message.number));
+            }
+            is_last = self.chunks.queue(chunk_bytes, &mut self.outgoing);
+            self.session.chunk_queued(is_last);
+            self.note_queued();
+        }
+        if is_last {
+            self.run_ahead(desk);
+        }
+    }
+
+    /// With pipelining, queues behind a content what need not wait for its reply.
+    fn run_ahead(&mut self, desk: &mut Desk) {
         if !self.session.pipelines() {
             return;
         }
@@ -377,9 +523,8 @@ impl Connection {
         }
     }
 
-    /// The oldest message is answered.
-    fn settle(&mut self, desk: &mut Desk, outcome: Outcome) {
-        let content_sent_at = self.content_sent_at.take();
+    /// The oldest message is answered; its end left at `departed_at`.
+    fn settle(&mut self, desk: &mut Desk, outcome: Outcome, departed_at: Option<Instant>) {
         self.answered += 1;
         self.content_begun = false;
         let Some(message) = self.current.take() else {
@@ -388,7 +533,7 @@ impl Connection {
         match outcome {
             Outcome::Accepted { recipients_refused } => {
                 desk.tally.recipients_refused += u64::from(recipients_refused);
-                desk.accept(message, content_sent_at, self.active_at);
+                desk.accept(message, departed_at, self.active_at);
             }
             Outcome::Refused { code, .. } => desk.refuse(message, code),
         }

@@ -1,30 +1,23 @@
-//! A report for people.
+//! Results for people.
 
 use std::fmt::Write as _;
 
-use super::SourceReport;
 use crate::console::{grouped, rounded};
-use crate::stats::Percentiles;
+use crate::results::{Distribution, SourceResults};
 
-/// A report of a source for people.
-pub(crate) fn text(report: &SourceReport) -> String {
-    let mut text = format!(
-        "accepted {} messages in {:.2} s: {} messages/s, {:.1} MB/s",
-        grouped(report.accepted),
-        report.seconds,
-        rounded(report.messages_per_second),
-        report.megabytes_per_second,
-    );
+/// The results of a source for people.
+pub(crate) fn text(results: &SourceResults) -> String {
+    let mut text = head(results);
     let mut faults = Vec::new();
     for (count, name) in [
-        (report.refused, "refused"),
-        (report.lost, "lost"),
-        (report.unsent, "not sent"),
-        (report.sent_again, "sent again"),
-        (report.recipients_refused, "recipients refused of accepted messages"),
-        (report.connections_failed, "connections failed"),
-        (report.connections_broken, "connections broken"),
-        (report.timeouts, "replies too late"),
+        (results.refused, "refused"),
+        (results.lost, "lost"),
+        (results.unsent, "not sent"),
+        (results.sent_again, "sent again"),
+        (results.recipients_refused, "recipients refused of accepted messages"),
+        (results.connections_failed, "connections failed"),
+        (results.connections_broken, "connections broken"),
+        (results.timeouts, "replies too late"),
     ] {
         if count > 0 {
             faults.push(format!("{} {name}", grouped(count)));
@@ -33,30 +26,100 @@ pub(crate) fn text(report: &SourceReport) -> String {
     if !faults.is_empty() {
         let _ = write!(text, "\n{}", faults.join(", "));
     }
-    for refusal in &report.refusals {
-        let (code, stage, count) = (refusal.code, refusal.stage, grouped(refusal.count));
-        let _ = write!(text, "\n  {code} at {stage}: {count} (the first: {})", refusal.example);
+    for refusal in &results.refusals {
+        let (code, stage, count) = (refusal.code, &refusal.stage, grouped(refusal.count));
+        // What has no code is no reply, but what kept this side from going on.
+        let code = if code == 0 { String::new() } else { format!("{code} ") };
+        let _ = write!(text, "\n  {code}at {stage}: {count} (the first: {})", refusal.example);
     }
+    text.push_str(&stages(results));
+    text.push_str(&steps(results));
+    text
+}
+
+fn head(results: &SourceResults) -> String {
+    let accepted = grouped(results.accepted);
+    let left_out = results.accepted - results.measured_messages;
+    let mut text = format!("accepted {accepted} messages");
+    if left_out > 0 {
+        let _ =
+            write!(text, "; without warm-up and cool-down {}", grouped(results.measured_messages));
+    }
+    let _ = write!(
+        text,
+        " in {:.2} s: {} messages/s, {:.1} MB/s",
+        results.measured_s,
+        rounded(results.messages_per_second),
+        results.bytes_per_second / 1e6,
+    );
+    if let Some(offered) = results.offered_per_second {
+        let _ = write!(text, " of {} messages/s offered", rounded(offered));
+    }
+    text
+}
+
+fn stages(results: &SourceResults) -> String {
+    let stages = &results.stages;
+    let is_open = stages.message_uncorrected.is_some();
     let rows = [
-        ("message", report.message),
-        ("end of data to 250", report.end_of_data),
-        ("connect", report.connect),
+        (if is_open { "message, from when due" } else { "message" }, &stages.message),
+        ("message, from when begun", &stages.message_uncorrected),
+        ("connect", &stages.connect),
+        ("greeting", &stages.banner),
+        ("TLS handshake", &stages.tls),
+        ("EHLO", &stages.ehlo),
+        ("AUTH", &stages.auth),
+        ("MAIL", &stages.mail),
+        ("RCPT", &stages.rcpt),
+        ("DATA", &stages.data),
+        ("end of data to 250", &stages.end_of_data),
     ];
-    if rows.iter().any(|(_, row)| row.is_some()) {
-        let _ = write!(
-            text,
-            "\n{:<20}{:>10}{:>10}{:>10}{:>10}{:>10}",
-            "milliseconds", "p50", "p90", "p99", "p99.9", "max"
-        );
-    }
+    let mut text = String::new();
     for (name, row) in rows {
-        if let Some(Percentiles { p50_ms, p90_ms, p99_ms, p99_9_ms, max_ms }) = row {
+        let Some(Distribution { count, p50_ms, p90_ms, p99_ms, p99_9_ms, max_ms, .. }) = row else {
+            continue;
+        };
+        if text.is_empty() {
             let _ = write!(
                 text,
-                "\n{name:<20}{p50_ms:>10.3}{p90_ms:>10.3}{p99_ms:>10.3}{p99_9_ms:>10.3}\
-                 {max_ms:>10.3}"
+                "\n{:<25}{:>11}{:>10}{:>10}{:>10}{:>10}{:>10}",
+                "milliseconds", "count", "p50", "p90", "p99", "p99.9", "max"
             );
         }
+        let _ = write!(
+            text,
+            "\n{name:<25}{:>11}{p50_ms:>10.3}{p90_ms:>10.3}{p99_ms:>10.3}{p99_9_ms:>10.3}\
+             {max_ms:>10.3}",
+            grouped(*count)
+        );
+    }
+    text
+}
+
+fn steps(results: &SourceResults) -> String {
+    let mut text = String::new();
+    if !results.steps.is_empty() {
+        let _ = write!(
+            text,
+            "\n{:<25}{:>11}{:>10}{:>10}{:>10}{:>10}{:>10}",
+            "steps, messages/s offered", "accepted", "failed", "/s", "p50 ms", "p99 ms", "max ms"
+        );
+    }
+    for step in &results.steps {
+        let name = format!("{} from {} s", rounded(step.offered_per_second), rounded(step.begin_s));
+        let latency = |of: fn(&Distribution) -> f64| {
+            step.message.as_ref().map_or_else(|| "-".to_owned(), |all| format!("{:.3}", of(all)))
+        };
+        let _ = write!(
+            text,
+            "\n{name:<25}{:>11}{:>10}{:>10}{:>10}{:>10}{:>10}",
+            grouped(step.accepted),
+            grouped(step.failed),
+            rounded(step.messages_per_second),
+            latency(|all| all.p50_ms),
+            latency(|all| all.p99_ms),
+            latency(|all| all.max_ms),
+        );
     }
     text
 }

@@ -9,13 +9,14 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::SourceSettings;
 use super::connection::{Connection, End, State};
-use super::report::Tally;
+use super::report::{Tally, Timed, Window};
 use super::supply::{Progress, Supplied, Supply, UnderWay};
-use crate::client::ClientSession;
+use super::timeline::{SecondTally, Timeline};
+use crate::client::{ClientSession, Stage};
 use crate::cpus;
 use crate::ids::IdLog;
 use crate::reply::Code;
-use crate::stamp::{Id, Template};
+use crate::stamp::Id;
 use crate::stop::Stop;
 
 /// How often the thread looks up: time-outs, the log of acknowledged ids, the request to stop.
@@ -34,12 +35,13 @@ const EVENTS_PER_TURN: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) settings: Arc<SourceSettings>,
-    pub(super) template: Arc<Template>,
     pub(super) supply: Supply,
     pub(super) tally: Tally,
     /// Connections that are ready for a message. One that died meanwhile may still be named.
     pub(super) idle: VecDeque<usize>,
     progress: Arc<Progress>,
+    timeline: Arc<Timeline>,
+    second: SecondTally,
     log: IdLog,
     /// The first fault that ends the thread.
     fault: Option<io::Error>,
@@ -57,14 +59,23 @@ impl Desk {
 
     /// The server took responsibility for `message`.
     pub(super) fn accept(&mut self, message: UnderWay, sent_at: Option<Instant>, now: Instant) {
-        self.tally.accepted += 1;
-        self.tally.last_accepted = Some(now);
-        self.tally.message.record(now.saturating_duration_since(message.since));
+        self.turn_second(now);
+        self.supply.settle(1);
+        let id = self.id(message.number);
+        self.tally.note_accepted(self.settings.contents.size_bytes(id) as u64, now);
+        self.tally.record(Timed::Message, message.since, now);
+        let latency = now.saturating_duration_since(message.since);
+        self.second.note_accepted(latency);
+        if self.progress.schedule.is_some() {
+            self.tally.record_uncorrected(message.since, message.begun, now);
+            let steps = [message.since, now].map(|at| self.progress.step_at(at));
+            self.tally.note_step_accepted(steps[0], steps[1], latency);
+        }
         if let Some(sent_at) = sent_at {
-            self.tally.end_of_data.record(now.saturating_duration_since(sent_at));
+            self.tally.record(Timed::EndOfData, sent_at, now);
         }
         self.progress.note_accepted();
-        if let Err(error) = self.log.push(Some(self.id(message.number))) {
+        if let Err(error) = self.log.push(Some(id)) {
             self.fault.get_or_insert(error);
         }
     }
@@ -75,12 +86,33 @@ impl Desk {
             self.send_again(message);
         } else {
             self.tally.refused += 1;
+            self.note_failed(Instant::now(), 1);
         }
+    }
+
+    fn lose(&mut self, now: Instant, count: u64) {
+        self.tally.lost += count;
+        self.note_failed(now, count);
+    }
+
+    fn note_failed(&mut self, now: Instant, count: u64) {
+        self.turn_second(now);
+        self.supply.settle(count);
+        self.second.note_failed(count);
+        self.progress.note_failed(count);
+        self.tally.note_step_failed(self.progress.step_at(now), count);
     }
 
     fn send_again(&mut self, message: UnderWay) {
         self.tally.sent_again += 1;
-        self.supply.give_back(Instant::now(), message.number);
+        self.supply.give_back(Instant::now(), message);
+    }
+
+    /// Hands over the second before, if `now` is in another.
+    fn turn_second(&mut self, now: Instant) {
+        if self.second.is_past(now) {
+            self.second.hand_over(&self.timeline, self.supply.under_way(), now);
+        }
     }
 }
 
@@ -105,16 +137,18 @@ impl Worker {
     /// No epoll.
     pub(super) fn new(
         settings: &Arc<SourceSettings>,
-        template: &Arc<Template>,
-        progress: &Arc<Progress>,
+        (progress, timeline): (&Arc<Progress>, &Arc<Timeline>),
+        window: Window,
         stop: &Stop,
         (index, threads): (usize, usize),
     ) -> io::Result<Self> {
         let total = settings.connections;
         let share = total / threads + usize::from(index < total % threads);
         let now = Instant::now();
-        let session = || ClientSession::new(settings.client.clone());
-        let supply = Supply::new(Arc::clone(progress), stop.clone(), index, threads);
+        let client = Arc::new(settings.client.clone());
+        let session = || ClientSession::new(Arc::clone(&client));
+        let supply =
+            Supply::new(Arc::clone(progress), stop.clone(), settings.seed, (index, threads));
         Ok(Self {
             poll: Poll::new()?,
             connections: (0..share).map(|place| Connection::new(place, session(), now)).collect(),
@@ -124,11 +158,12 @@ impl Worker {
             stop: stop.clone(),
             desk: Desk {
                 settings: Arc::clone(settings),
-                template: Arc::clone(template),
                 supply,
-                tally: Tally::new(),
+                tally: Tally::new(window, progress),
                 idle: VecDeque::with_capacity(share),
                 progress: Arc::clone(progress),
+                second: SecondTally::new(timeline),
+                timeline: Arc::clone(timeline),
                 log: IdLog::new(settings.acked.clone()),
                 fault: None,
             },
@@ -156,12 +191,13 @@ impl Worker {
             if now >= next_tick {
                 next_tick = now + TICK;
                 self.desk.log.flush()?;
+                self.desk.turn_second(now);
                 self.close_late_ones(now);
             }
             if let Some(fault) = self.desk.fault.take() {
                 return Err(fault);
             }
-            if self.desk.supply.is_over(now) {
+            if self.stop.is_set() || self.desk.supply.time_is_up(now) {
                 let grace = if self.stop.is_set() { GRACE } else { self.desk.settings.timeout };
                 if now >= *give_up_at.get_or_insert(now + grace) {
                     self.abandon();
@@ -169,7 +205,12 @@ impl Worker {
             }
         }
         self.desk.log.flush()?;
-        self.desk.tally.lost += self.desk.supply.left();
+        let now = Instant::now();
+        self.desk.lose(now, self.desk.supply.left());
+        if !self.stop.is_set() {
+            self.desk.tally.unsent += self.desk.supply.overdue();
+        }
+        self.desk.second.hand_over(&self.desk.timeline, self.desk.supply.under_way(), now);
         Ok(self.desk.tally)
     }
 
@@ -189,7 +230,9 @@ impl Worker {
                 continue;
             }
             let state = match self.desk.supply.next(now) {
-                Supplied::Message(message) => self.connections[place].begin(&self.desk, message),
+                Supplied::Message(message) => {
+                    self.connections[place].begin(&mut self.desk, message)
+                }
                 Supplied::None => self.connections[place].quit(&self.desk),
                 Supplied::Later(at) => {
                     due = Some(at);
@@ -241,7 +284,8 @@ impl Worker {
         let opened = self.connections[place]
             .open(&self.desk.settings, now)
             .and_then(|stream| self.poll.registry().register(stream, Token(place), interest));
-        if opened.is_err() {
+        if let Err(error) = opened {
+            self.desk.tally.note_fault(Stage::Connect, &error);
             self.end(place, End::Failed);
         }
     }
@@ -253,11 +297,11 @@ impl Worker {
         let interrupted = self.connections[place].close();
         match interrupted.unanswered {
             Some(message) if reconnect => self.desk.send_again(message),
-            Some(_) => self.desk.tally.lost += 1,
+            Some(_) => self.desk.lose(now, 1),
             None => {}
         }
         for message in interrupted.untouched.into_iter().flatten() {
-            self.desk.supply.give_back(now, message.number);
+            self.desk.supply.give_back(now, message);
         }
         match end {
             End::Quit => self.reopening.push_front((now, place)),
@@ -272,6 +316,10 @@ impl Worker {
                 } else {
                     self.alive -= 1;
                 }
+            }
+            End::Unfit => {
+                self.desk.tally.connections_failed += 1;
+                self.alive -= 1;
             }
         }
     }
@@ -289,10 +337,11 @@ impl Worker {
 
     /// The time for what was under way is over too.
     fn abandon(&mut self) {
+        let now = Instant::now();
         for place in 0..self.connections.len() {
             let interrupted = self.connections[place].close();
             let untouched = interrupted.untouched.into_iter().flatten();
-            self.desk.tally.lost += untouched.chain(interrupted.unanswered).count() as u64;
+            self.desk.lose(now, untouched.chain(interrupted.unanswered).count() as u64);
         }
         self.alive = 0;
     }

@@ -35,6 +35,11 @@ impl Process {
         kill_process(process, signal).unwrap();
     }
 
+    /// What it prints, if that is piped.
+    pub(crate) fn take_output(&mut self) -> ChildStdout {
+        self.child.stdout.take().unwrap()
+    }
+
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let begin = Instant::now();
         loop {

@@ -8,7 +8,11 @@
 )]
 
 mod bench;
+mod dialogue;
+mod dialogue_server;
 mod harness;
+mod made_up;
 mod pair;
 mod postfix_tools;
 mod reconnect;
+mod report;

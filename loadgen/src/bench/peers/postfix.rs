@@ -168,6 +168,23 @@ impl Server for Postfix {
     fn tree(&self) -> Tree {
         Tree { root: self.master }
     }
+
+    /// Without `defer_transports` the queue manager delivers, and a flush makes it look at the
+    /// deferred queue at once (postqueue(1)).
+    fn release(&mut self, _next_hop: SocketAddr) -> io::Result<()> {
+        let text = fs::read_to_string(self.configuration.join("main.cf"))?;
+        let lines = text.lines().filter(|line| !line.starts_with("defer_transports"));
+        let text: Vec<&str> = lines.collect();
+        fs::write(self.configuration.join("main.cf"), text.join("\n") + "\n")?;
+        control(&self.configuration, "reload")?;
+        control(&self.configuration, "flush")
+    }
+
+    fn version(&self) -> Option<String> {
+        let output = Command::new("/usr/sbin/postconf").args(["-d", "-h", "mail_version"]).output();
+        let text = String::from_utf8(output.ok()?.stdout).ok()?;
+        Some(text.trim().to_owned()).filter(|version| !version.is_empty())
+    }
 }
 
 impl Drop for Postfix {
