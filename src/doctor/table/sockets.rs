@@ -185,7 +185,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         section: Section::Sockets,
         title: "Local ports that are not reserved",
         probe: Probe::Look(Look::LocalPorts),
-        wanted: Wanted::AtLeastFor(|host| host.connections_out(), "delivery.connections_max"),
+        wanted: Wanted::AtLeastFor(Host::connections_out, "delivery.connections_max"),
         weight: Weight::Advice,
         why: "All connections out may go to one next hop.",
         worth: &[Worth::Source {
@@ -264,6 +264,6 @@ pub(super) const SETTINGS: &[Setting] = &[
 ];
 
 /// Entries in the table of connections: those that are open, and those that were just closed.
-fn tracked(host: &Host<'_>) -> u64 {
+fn tracked(host: &Host) -> u64 {
     2 * host.descriptors_needed()
 }
