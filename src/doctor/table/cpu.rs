@@ -132,6 +132,6 @@ pub(super) const SETTINGS: &[Setting] = &[
 ];
 
 /// CPUs beyond those of the shards: a small host has none to give.
-fn cpus_beside(host: &Host<'_>) -> u64 {
+fn cpus_beside(host: &Host) -> u64 {
     u64::from(host.shards() >= 4)
 }

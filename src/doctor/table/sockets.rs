@@ -264,6 +264,6 @@ pub(super) const SETTINGS: &[Setting] = &[
 ];
 
 /// Entries in the table of connections: those that are open, and those that were just closed.
-fn tracked(host: &Host<'_>) -> u64 {
+fn tracked(host: &Host) -> u64 {
     2 * host.descriptors_needed()
 }
