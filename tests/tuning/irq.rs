@@ -14,7 +14,10 @@ case $1 in
     printf 'Current hardware settings:\nRX:\t\tn/a\nCombined:\t%s\n' "$(cat "$channels")"
     ;;
 -L) printf '%s\n' "$4" >"$channels" ;;
--g) printf 'Ring parameters for %s:\nPre-set maximums:\nRX:\t\t4096\nCurrent hardware settings:\nRX:\t\t512\n' "$2" ;;
+-g)
+    printf 'Ring parameters for %s:\nPre-set maximums:\nRX:\t\t4096\n' "$2"
+    printf 'Current hardware settings:\nRX:\t\t512\n'
+    ;;
 -G) printf '%s\n' "$*" >>"$(dirname "$0")/rings" ;;
 esac
 "#;
