@@ -53,7 +53,7 @@ fn main() -> ExitCode {
         Command::Source(args) => commands::source::run(*args),
         Command::Sink(args) => commands::sink::run(args),
         Command::Bench(args) => bench::run(&args),
-        Command::Verify(args) => commands::verify::run(&args),
+        Command::Verify(args) => return commands::verify::run(&args),
         Command::Report(args) => commands::report::run(&args),
         Command::Compare(args) => return commands::compare::run(args),
         Command::Schema(args) => commands::schema::run(&args),
