@@ -157,6 +157,11 @@ impl Connection {
         self.stream.is_some() && self.greeted && !self.quitting && self.current.is_none()
     }
 
+    /// Whether it is open, and the dialogue has not come to where messages may begin.
+    pub(super) fn awaits_greeting(&self) -> bool {
+        self.stream.is_some() && !self.greeted && !self.quitting
+    }
+
     /// Whether the server has let `timeout` pass without a sign.
     pub(super) fn is_late(&self, now: Instant, timeout: Duration) -> bool {
         let waits = self.session.awaits_reply() || !self.outgoing.is_empty();

@@ -202,6 +202,7 @@ impl Worker {
                 self.desk.log.flush()?;
                 self.desk.turn_second(now);
                 self.close_late_ones(now);
+                self.close_needless_ones(now);
             }
             if let Some(fault) = self.desk.fault.take() {
                 return Err(fault);
@@ -340,6 +341,20 @@ impl Worker {
                 self.desk.tally.timeouts += 1;
                 let end = self.connections[place].end_of_stream();
                 self.end(place, end);
+            }
+        }
+    }
+
+    /// When every message has met its end, nobody waits for a server that has not greeted yet.
+    fn close_needless_ones(&mut self, now: Instant) {
+        if self.desk.supply.has_more(now) || self.desk.supply.under_way() > 0 {
+            return;
+        }
+        for connection in &mut self.connections {
+            if connection.awaits_greeting() {
+                // It carries no message: none begins before the greeting.
+                let _ = connection.close();
+                self.alive -= 1;
             }
         }
     }
