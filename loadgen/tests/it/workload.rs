@@ -128,10 +128,13 @@ fn kept_bytes(bodies: &Path) -> u64 {
 
 /// The message number `number` of run 0 as the sink kept it, without its stamp.
 fn kept(bodies: &Path, number: u64) -> Vec<u8> {
-    let stamp = format!("X-Loadgen-Id: {:016x}-{number:010}\r\n", 0);
-    contents(bodies)
-        .find_map(|path| fs::read(path).unwrap().strip_prefix(stamp.as_bytes()).map(<[u8]>::to_vec))
-        .unwrap_or_else(|| panic!("{stamp} has not come"))
+    let stamp = format!("X-Loadgen-Id: {:016x}-{number:010} ", 0);
+    let behind = |path: PathBuf| {
+        let message = fs::read(path).unwrap();
+        let line_end = message.iter().position(|byte| *byte == b'\n')?;
+        message.starts_with(stamp.as_bytes()).then(|| message[line_end + 1..].to_vec())
+    };
+    contents(bodies).find_map(behind).unwrap_or_else(|| panic!("{stamp} has not come"))
 }
 
 #[test]
