@@ -3,6 +3,8 @@
 //!
 //! It has SMTP code of its own and takes nothing from the server that it measures.
 
+mod accounts;
+mod behaviour;
 mod bench;
 mod cli;
 mod client;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Source(args) => commands::source::run(*args),
         Command::Sink(args) => commands::sink::run(args),
         Command::Bench(args) => bench::run(&args),
+        Command::Verify(args) => return commands::verify::run(&args),
         Command::Report(args) => commands::report::run(&args),
         Command::Compare(args) => return commands::compare::run(args),
         Command::Schema(args) => commands::schema::run(&args),

@@ -8,6 +8,7 @@ mod report;
 mod schema;
 mod sink;
 mod source;
+mod verify;
 mod workload;
 
 use clap::{Parser, Subcommand};
@@ -19,6 +20,7 @@ pub(crate) use report::ReportArgs;
 pub(crate) use schema::{SchemaArgs, SchemaOf};
 pub(crate) use sink::{RefuseAtArg, SinkArgs};
 pub(crate) use source::SourceArgs;
+pub(crate) use verify::{AllowArg, VerifyArgs};
 pub(crate) use workload::WorkloadArgs;
 
 /// Load generator for SMTP servers.
@@ -40,6 +42,8 @@ pub(crate) enum Command {
     Sink(SinkArgs),
     /// Start Ringpost, a sink and a source, and measure Ringpost; beside it another server.
     Bench(BenchArgs),
+    /// Tell what became of the messages of a source: lost, duplicated, altered, late.
+    Verify(VerifyArgs),
     /// Show results as an HTML page with plots.
     Report(ReportArgs),
     /// Say whether results B are slower than results A, as far as their runs can tell.

@@ -6,6 +6,7 @@ pub(crate) mod report;
 pub(crate) mod schema;
 pub(crate) mod sink;
 pub(crate) mod source;
+pub(crate) mod verify;
 
 use std::fs::File;
 use std::io;

@@ -10,6 +10,7 @@
 //! # Units
 //! In the name of each field: `_s`, `_ms`, `_us`, `_bytes`. Shares lie between 0 and 1.
 
+mod accounts;
 mod any;
 mod bench;
 mod distribution;
@@ -20,6 +21,7 @@ mod source;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use accounts::{Delivered, Duplicated, Stretch};
 pub(crate) use any::AnyResults;
 pub(crate) use bench::{
     BenchResults, CountedRun, HandshakeResult, IdleResult, MailResult, MailRun, ServerRuns,

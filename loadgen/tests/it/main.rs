@@ -7,6 +7,7 @@
     reason = "a test may fail by panic, its helpers too"
 )]
 
+mod accounting;
 mod bench;
 mod compare;
 mod dialogue;
