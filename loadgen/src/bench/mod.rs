@@ -56,6 +56,7 @@ pub(crate) use certificate::KeyKind;
 use idle::IdleOutcome;
 use mail::MailTask;
 use markdown::markdown;
+use peers::Installed;
 pub(crate) use peers::Peer;
 use perf::Counting;
 use plan::Plan;
@@ -365,7 +366,10 @@ fn subjects(args: &BenchArgs) -> io::Result<Vec<Subject>> {
         let program = existing(&program, "name it with --ringpost")?;
         subjects.push(Subject::Ringpost { program });
     }
-    subjects.extend(args.peer.iter().copied().map(Subject::Peer));
+    for peer in &args.peer {
+        let installed = Installed::find(*peer, args.peers_directory.as_deref())?;
+        subjects.push(Subject::Peer(installed));
+    }
     if args.floor {
         let program = env::current_exe()?.with_file_name("ringpost-floor");
         let program = existing(&program, "leave out --floor")?;
@@ -405,8 +409,9 @@ mod tests {
     fn a_missing_ringpost_says_what_to_do() {
         let error = subjects(&bench_args(&["--ringpost", "/no/such"])).unwrap_err().to_string();
         assert!(error.contains("cargo build --release"), "{error}");
-        let peer = subjects(&bench_args(&["--peer", "postfix", "--only-peer"])).unwrap();
-        assert_eq!(peer, [Subject::Peer(Peer::Postfix)]);
+        let peers = subjects(&bench_args(&["--peer", "postfix", "--only-peer"])).unwrap();
+        let names: Vec<&str> = peers.iter().map(Subject::name).collect();
+        assert_eq!(names, ["postfix"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -25,6 +25,9 @@ pub(super) const STOP_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// How often something is asked for again that takes its time.
 const GLANCE: Duration = Duration::from_millis(5);
+
+/// Time to wait for one connection when looking whether a server listens.
+const CONNECT_TIME_MAX: Duration = Duration::from_millis(200);
 
 /// Lines of a server's log that go into a complaint.
 const LOG_LINES: usize = 20;
@@ -142,6 +145,32 @@ impl OwnChild {
             ))),
         }
     }
+
+    /// Starts `command` with all its output in `log`, and waits until it listens at `address`.
+    ///
+    /// # Errors
+    /// It does not start, ends, or does not listen in time; the end of its log is in the error.
+    pub(super) fn start_listening(
+        command: &mut Command,
+        log: &Path,
+        address: SocketAddr,
+    ) -> io::Result<Self> {
+        let output = File::create(log)?;
+        let mut own = Self { child: spawn(command.stdout(output.try_clone()?).stderr(output))? };
+        let mut has_ended = false;
+        let listens = wait_until(START_TIME_MAX, || {
+            has_ended = !matches!(own.child.try_wait(), Ok(None));
+            has_ended || listens(address)
+        });
+        if listens && !has_ended {
+            return Ok(own);
+        }
+        Err(io::Error::other(format!(
+            "{} does not listen at {address}; its log ends with:\n{}",
+            command.get_program().display(),
+            end_of_log(log)
+        )))
+    }
 }
 
 impl Drop for OwnChild {
@@ -171,7 +200,13 @@ pub(super) fn wait_until(time: Duration, mut done: impl FnMut() -> bool) -> bool
     true
 }
 
-fn end_of_log(log: &Path) -> String {
+/// Whether somebody listens there.
+pub(super) fn listens(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, CONNECT_TIME_MAX).is_ok()
+}
+
+/// The last lines of a server's log.
+pub(super) fn end_of_log(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::peers::Peer;
+use super::peers::Installed;
 use super::ringpost;
 use super::scenario::Scenario;
 use super::server::{Duty, OwnChild, Protection, Server};
@@ -19,7 +19,7 @@ pub(super) enum Subject {
     /// Ringpost, by its program.
     Ringpost { program: PathBuf },
     /// Somebody else's.
-    Peer(Peer),
+    Peer(Installed),
     /// A program that answers the dialogue and does nothing else.
     Floor { program: PathBuf },
 }
@@ -29,7 +29,7 @@ impl Subject {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Ringpost { .. } => "ringpost",
-            Self::Peer(peer) => peer.name(),
+            Self::Peer(installed) => installed.peer.name(),
             Self::Floor { .. } => "floor",
         }
     }
@@ -59,7 +59,7 @@ impl Subject {
             Self::Ringpost { program } => {
                 ringpost::start(program, directory, cpus, duty, protection)
             }
-            Self::Peer(peer) => peer.start(directory, sessions, duty, protection),
+            Self::Peer(installed) => installed.start(directory, sessions, duty, protection),
             Self::Floor { program } => start_floor(program, directory, duty, protection),
         }
     }

@@ -39,6 +39,10 @@ pub(crate) struct BenchArgs {
     /// Give the same work to these servers, in turn with Ringpost.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) peer: Vec<Peer>,
+    /// Where peers are unpacked that are not installed: DIR/exim, DIR/opensmtpd, DIR/haraka. They
+    /// go before those in PATH.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) peers_directory: Option<PathBuf>,
     /// Leave Ringpost out.
     #[arg(long, requires = "peer")]
     pub(crate) only_peer: bool,

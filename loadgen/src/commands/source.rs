@@ -61,7 +61,7 @@ fn progress(source: &Source, last: Second) -> String {
 fn source_settings(args: SourceArgs) -> io::Result<SourceSettings> {
     let run = args.run.unwrap_or_else(source::fresh_run);
     let envelopes = envelopes(&args.workload)?;
-    let contents = contents(&args.workload, &envelopes, run)?;
+    let contents = contents(&args, &envelopes, run)?;
     let schedule = args.workload.pace.schedule();
     let time = args.workload.seconds.map(|seconds| duration(seconds, 1.0)).transpose()?;
     let end = time.into_iter().chain(schedule.as_ref().and_then(Schedule::end)).min();
@@ -70,12 +70,6 @@ fn source_settings(args: SourceArgs) -> io::Result<SourceSettings> {
     let cool_down = duration(args.workload.cool_down_s, 1.0)?;
     check_window(end, warm_up, cool_down)?;
     let target = net::resolve(&args.target)?;
-    let envelopes = Envelopes {
-        from: args.workload.from,
-        to: args.workload.to,
-        domains: args.workload.domains,
-        recipients: args.workload.recipients,
-    };
     let is_ascii = envelopes.is_ascii();
     let client = dialogue::client_settings(&args.dialogue, contents.is_8bit(), is_ascii)?;
     Ok(SourceSettings {
@@ -114,15 +108,21 @@ fn envelopes(args: &WorkloadArgs) -> io::Result<Envelopes> {
     })
 }
 
-fn contents(args: &WorkloadArgs, envelopes: &Envelopes, run: u64) -> io::Result<Contents> {
+fn contents(args: &SourceArgs, envelopes: &Envelopes, run: u64) -> io::Result<Contents> {
+    let SourceArgs { workload: args, dialogue, .. } = args;
     let (date, seed) = (date::rfc5322(SystemTime::now()), args.seed);
     if let Some(directory) = &args.content.eml {
         Contents::folder(directory)
     } else if let Some(path) = &args.content.template {
         Contents::template(path, envelopes.clone(), &Constants { date: &date, run, seed })
     } else {
-        let look =
-            Look { from: &args.from, date: &date, is_8bit: false, has_8bit_header: false, seed };
+        let look = Look {
+            from: &args.from,
+            date: &date,
+            is_8bit: dialogue.eight_bit_mime,
+            has_8bit_header: dialogue.smtputf8,
+            seed,
+        };
         Ok(Contents::generated(&look, args.content.size.clone()))
     }
 }

@@ -123,3 +123,50 @@ fn steps(results: &SourceResults) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::pace::{Arrivals, Schedule};
+    use super::super::report::{Run, Tally, Timed, Window};
+    use super::super::supply::Progress;
+    use super::*;
+    use crate::client::Stage;
+    use crate::machine;
+    use crate::reply::Code;
+    use crate::results::Kind;
+
+    #[test]
+    fn an_open_loop_is_told_with_its_steps() {
+        let second = Duration::from_secs(1);
+        let schedule = Schedule::steps(&[(2.0, second), (1_000.0, second)], Arrivals::Even);
+        let progress = Progress::new(None, None, Some(schedule));
+        let begin = progress.begin;
+        let mut tally = Tally::new(Window { from: begin + second, until: None }, &progress);
+        tally.note_accepted(500_000, begin);
+        tally.note_accepted(500_000, begin + 2 * second);
+        let due = begin + second;
+        tally.record(Timed::Message, due, due + Duration::from_millis(250));
+        tally.record_uncorrected(due, due, due + Duration::from_millis(125));
+        tally.note_step_accepted(Some(1), Some(1), Duration::from_millis(250));
+        tally.refused = 1_234;
+        tally.note_refusal(Stage::Mail, Code(451), b"4.3.2 later");
+        let header = machine::header(Kind::Source, None).unwrap();
+        let ended = begin + 2 * second;
+        let run = Run { header, id: 1, progress: &progress, ended, timeline: Vec::new() };
+        let told = text(&tally.results(run));
+        let wanted = "\
+accepted 2 messages; without warm-up and cool-down 1 in 1.00 s: 1 messages/s, 0.5 MB/s of \
+1,000 messages/s offered
+1,234 refused
+  451 at MAIL: 1 (the first: 4.3.2 later)
+milliseconds                   count       p50       p90       p99     p99.9       max
+message, from when due             1   250.111   250.111   250.111   250.111   250.111
+message, from when begun           1   125.055   125.055   125.055   125.055   125.055
+steps, messages/s offered   accepted    failed        /s    p50 ms    p99 ms    max ms
+2 from 0 s                         0         0         0         -         -         -
+1,000 from 1 s                     1         0         1   250.111   250.111   250.111";
+        assert_eq!(told, wanted);
+    }
+}

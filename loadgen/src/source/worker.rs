@@ -58,7 +58,16 @@ impl Desk {
     }
 
     /// The server took responsibility for `message`.
-    pub(super) fn accept(&mut self, message: UnderWay, sent_at: Option<Instant>, now: Instant) {
+    pub(super) fn accept(
+        &mut self,
+        message: UnderWay,
+        recipients_refused: u32,
+        sent_at: Option<Instant>,
+        now: Instant,
+    ) {
+        let recipients = self.settings.envelopes.count(message.number);
+        let accepted = recipients.saturating_sub(recipients_refused);
+        self.tally.acknowledged.record(message.number, accepted);
         self.turn_second(now);
         self.supply.settle(1);
         let id = self.id(message.number);
@@ -193,6 +202,7 @@ impl Worker {
                 self.desk.log.flush()?;
                 self.desk.turn_second(now);
                 self.close_late_ones(now);
+                self.close_needless_ones(now);
             }
             if let Some(fault) = self.desk.fault.take() {
                 return Err(fault);
@@ -331,6 +341,20 @@ impl Worker {
                 self.desk.tally.timeouts += 1;
                 let end = self.connections[place].end_of_stream();
                 self.end(place, end);
+            }
+        }
+    }
+
+    /// When every message has met its end, nobody waits for a server that has not greeted yet.
+    fn close_needless_ones(&mut self, now: Instant) {
+        if self.desk.supply.has_more(now) || self.desk.supply.under_way() > 0 {
+            return;
+        }
+        for connection in &mut self.connections {
+            if connection.awaits_greeting() {
+                // It carries no message: none begins before the greeting.
+                let _ = connection.close();
+                self.alive -= 1;
             }
         }
     }

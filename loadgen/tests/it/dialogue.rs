@@ -23,9 +23,11 @@ fn send_to(server: &Server, options: &[&str]) -> Sent {
 fn contents(messages: &[Message]) -> BTreeMap<String, String> {
     let by_id = messages.iter().map(|message| {
         let text = String::from_utf8(message.content.clone()).unwrap();
-        let (stamp, _) = text.split_once("\r\n").unwrap();
-        let lines = text.split_inclusive("\r\n").filter(|line| !line.starts_with("Date: "));
-        (stamp.to_owned(), lines.collect())
+        // The stamp, but for the time and for the digest, of which the date is a part.
+        let (stamp, rest) = text.split_once("\r\n").unwrap();
+        let id = stamp.split(' ').nth(1).unwrap();
+        let lines = rest.split_inclusive("\r\n").filter(|line| !line.starts_with("Date: "));
+        (id.to_owned(), lines.collect())
     });
     by_id.collect()
 }
@@ -101,7 +103,9 @@ fn what_a_server_does_not_offer_is_told_at_once() {
         (&["--smtputf8"], "MAIL", "SMTPUTF8"),
         (&["--tls", "starttls"], "STARTTLS", "STARTTLS"),
     ] {
-        let manner = Manner { offers: vec!["PIPELINING"], ..Manner::default() };
+        let all = ["PIPELINING", "CHUNKING", "8BITMIME", "SMTPUTF8", "STARTTLS"];
+        let offers = all.into_iter().filter(|offer| *offer != word).collect();
+        let manner = Manner { offers, ..Manner::default() };
         let server = Server::start(manner);
         // Nothing is tried again, because it cannot become better.
         let all = [&["--messages", "9", "--connections", "3", "--reconnect"][..], options].concat();
@@ -319,7 +323,7 @@ fn aiosmtpd_understands_what_is_declared() {
         (&[][..], &["SIZE=3000"][..]),
         (&["--no-size"], &[]),
         (&["--8bitmime"], &["SIZE=3000", "BODY=8BITMIME"]),
-        (&own, &["SIZE=3000", "SMTPUTF8"]),
+        (&own, &["SIZE=3000", "BODY=8BITMIME", "SMTPUTF8"]),
     ] {
         let sent = send(&server.address, &[&base[..], options].concat());
         assert_eq!(sent.code, 0, "{options:?}: {}", sent.report);
@@ -327,6 +331,9 @@ fn aiosmtpd_understands_what_is_declared() {
         for message in &messages {
             assert_eq!(message["parameters"], Value::from(wanted), "{options:?}");
             assert_eq!(message["bytes"], 3_000, "{options:?}");
+            // Only what was declared may have them (RFC 6152 §3).
+            let is_8bit = wanted.contains(&"BODY=8BITMIME");
+            assert_eq!(message["above_127"].as_u64() > Some(0), is_8bit, "{options:?}");
         }
         if options == own {
             assert_eq!(messages[0]["from"], "ü@loadgen.example");

@@ -28,12 +28,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         wanted: Wanted::AtLeastFor(cpus_beside, "1 where there are four shards or more"),
         weight: Weight::Note,
         why: "The control thread moves there, and password checks, the resolver and the rest of \
-              the host have a place that is no shard's. With a busy process beside it a shard does \
-              less than half.",
+              the host have a place that is no shard's.",
         worth: &[Worth::Measured {
             command: "tuning/measure cpu-shared",
-            result: "a busy process on the CPU of the shard takes more than half of its rate, \
-                         at nice 19 too",
+            result: "rate and p99 with and without a busy process on the CPU of the shard",
         }],
         apply: Remedy::Configuration("[shards] cpus = \"1-15\" on a host with 16 CPUs"),
         undo: "take the line out of the configuration",

@@ -1,6 +1,7 @@
 //! What a process may have.
 
 use super::{Look, Probe, Remedy, Section, Setting, Wanted, Weight, Worth};
+use crate::doctor::host::Host;
 
 pub(super) const SETTINGS: &[Setting] = &[
     Setting {
@@ -24,7 +25,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         section: Section::Limits,
         title: "Locked memory",
         probe: Probe::Look(Look::LockedMemory),
-        wanted: Wanted::AtLeastFor(|host| host.memlock_needed_bytes(), "512 KiB for each shard"),
+        wanted: Wanted::AtLeastFor(Host::memlock_needed_bytes, "512 KiB for each shard"),
         weight: Weight::Required,
         why: "The executor of a shard (glommio) does not start with less, and the server not at \
               all.",
@@ -56,7 +57,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         section: Section::Limits,
         title: "Locked memory of the running server",
         probe: Probe::Look(Look::ServerLockedMemory),
-        wanted: Wanted::AtLeastFor(|host| host.memlock_needed_bytes(), "512 KiB for each shard"),
+        wanted: Wanted::AtLeastFor(Host::memlock_needed_bytes, "512 KiB for each shard"),
         weight: Weight::Advice,
         why: "A restart with more shards would fail.",
         worth: &[Worth::Source {

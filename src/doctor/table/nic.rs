@@ -1,6 +1,7 @@
 //! Queues and offloads of the network interfaces.
 
 use super::{Look, Probe, Remedy, Section, Setting, Wanted, Weight, Worth};
+use crate::doctor::host::Host;
 
 pub(super) const SETTINGS: &[Setting] = &[
     Setting {
@@ -8,7 +9,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         section: Section::Nic,
         title: "Receive queues",
         probe: Probe::Look(Look::ReceiveQueues),
-        wanted: Wanted::AtLeastFor(|host| host.shards(), "one for each shard"),
+        wanted: Wanted::AtLeastFor(Host::shards, "one for each shard"),
         weight: Weight::Note,
         why: "With a queue for each shard the work of receiving is spread as the shards are. Many \
               virtual machines have but one; then what it receives is to be spread (see the next).",

@@ -16,8 +16,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         worth: &[
             Worth::Measured {
                 command: "tuning/measure backlog",
-                result: "2,000 clients at once: with 128 the last hundredth connects after more \
-                         than a second, with 4096 after a quarter of one",
+                result: "2,000 clients at once: with 128 the slowest wait a second and more, with 4096 \
+                         none does",
             },
             Worth::Source { name: "listen(2)", place: "somaxconn" },
         ],
@@ -185,7 +185,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         section: Section::Sockets,
         title: "Local ports that are not reserved",
         probe: Probe::Look(Look::LocalPorts),
-        wanted: Wanted::AtLeastFor(|host| host.connections_out(), "delivery.connections_max"),
+        wanted: Wanted::AtLeastFor(Host::connections_out, "delivery.connections_max"),
         weight: Weight::Advice,
         why: "All connections out may go to one next hop.",
         worth: &[Worth::Source {

@@ -22,10 +22,9 @@ use crate::net;
 use crate::process::Tree;
 use crate::tls::TlsMode;
 
-const PROGRAM: &str = "/usr/sbin/postfix";
-
 #[derive(Debug)]
 struct Postfix {
+    program: PathBuf,
     address: SocketAddr,
     configuration: PathBuf,
     master: u32,
@@ -36,17 +35,12 @@ struct Postfix {
 /// # Errors
 /// It cannot be started here.
 pub(super) fn start(
+    program: &Path,
     directory: &Path,
     sessions: u32,
     duty: Duty,
     protection: &Protection,
 ) -> io::Result<Box<dyn Server>> {
-    if protection.second_listener {
-        return Err(io::Error::other("the bench of handshakes knows Ringpost only"));
-    }
-    if !Path::new(PROGRAM).exists() {
-        return Err(io::Error::other("Postfix is missing; run `apt-get install postfix`"));
-    }
     if !geteuid().is_root() {
         return Err(io::Error::other("Postfix can only be started by root"));
     }
@@ -56,18 +50,18 @@ pub(super) fn start(
     fs::create_dir_all(directory.join("queue"))?;
     fs::write(configuration.join("main.cf"), main_cf(directory, sessions, duty, protection))?;
     fs::write(configuration.join("master.cf"), master_cf(address, protection.mode))?;
-    control(&configuration, "start")?;
+    control(program, &configuration, "start")?;
     let pid_file = directory.join("queue/pid/master.pid");
     let text = fs::read_to_string(&pid_file)?;
     let master = text.trim().parse().map_err(|error| {
         io::Error::other(format!("{} has no process id: {error}", pid_file.display()))
     })?;
-    Ok(Box::new(Postfix { address, configuration, master }))
+    Ok(Box::new(Postfix { program: program.to_owned(), address, configuration, master }))
 }
 
 /// Runs `postfix -c DIRECTORY VERB`.
-fn control(configuration: &Path, verb: &str) -> io::Result<()> {
-    let mut command = Command::new(PROGRAM);
+fn control(program: &Path, configuration: &Path, verb: &str) -> io::Result<()> {
+    let mut command = Command::new(program);
     command.arg("-c").arg(configuration).arg(verb);
     // Its daemons would keep a pipe of ours open for as long as they run.
     let messages = configuration.join("messages");
@@ -170,20 +164,43 @@ impl Server for Postfix {
     }
 
     /// Without `defer_transports` the queue manager delivers, and a flush makes it look at the
-    /// deferred queue at once (postqueue(1)).
+    /// deferred queue at once (postqueue(1)). One that still has the old configuration would end
+    /// without having heard of the flush.
     fn release(&mut self, _next_hop: SocketAddr) -> io::Result<()> {
         let text = fs::read_to_string(self.configuration.join("main.cf"))?;
         let lines = text.lines().filter(|line| !line.starts_with("defer_transports"));
         let text: Vec<&str> = lines.collect();
         fs::write(self.configuration.join("main.cf"), text.join("\n") + "\n")?;
-        control(&self.configuration, "reload")?;
-        control(&self.configuration, "flush")
+        let managers = self.queue_managers();
+        control(&self.program, &self.configuration, "reload")?;
+        let have_ended = || {
+            let running = self.queue_managers();
+            managers.iter().all(|manager| !running.contains(manager))
+        };
+        if !wait_until(STOP_TIME_MAX, have_ended) {
+            return Err(io::Error::other("Postfix's queue manager does not reload"));
+        }
+        control(&self.program, &self.configuration, "flush")
     }
 
     fn version(&self) -> Option<String> {
-        let output = Command::new("/usr/sbin/postconf").args(["-d", "-h", "mail_version"]).output();
-        let text = String::from_utf8(output.ok()?.stdout).ok()?;
+        let mut command = Command::new(self.program.with_file_name("postconf"));
+        let output = command.args(["-d", "-h", "mail_version"]).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
         Some(text.trim().to_owned()).filter(|version| !version.is_empty())
+    }
+}
+
+impl Postfix {
+    /// Its queue managers by number: one, or none when it has just ended.
+    fn queue_managers(&self) -> Vec<String> {
+        let place = format!("/proc/{0}/task/{0}/children", self.master);
+        let children = fs::read_to_string(place).unwrap_or_default();
+        let is_manager = |child: &&str| {
+            let name = fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+            name.trim() == "qmgr"
+        };
+        children.split_ascii_whitespace().filter(is_manager).map(str::to_owned).collect()
     }
 }
 
@@ -191,7 +208,7 @@ impl Drop for Postfix {
     fn drop(&mut self) {
         let place = PathBuf::from(format!("/proc/{}", self.master));
         // Its own command waits for the daemons; a master that is gone already is no fault.
-        let _ = control(&self.configuration, "stop");
+        let _ = control(&self.program, &self.configuration, "stop");
         if !wait_until(STOP_TIME_MAX, || !place.exists())
             && let Some(master) = i32::try_from(self.master).ok().and_then(Pid::from_raw)
         {
