@@ -100,9 +100,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         title: "Disk that turns",
         probe: Probe::EachDisk("rotational"),
         wanted: Wanted::Is("0"),
-        weight: Weight::Advice,
+        weight: Weight::Note,
         why: "A commit waits for the disk to turn round: 8 ms at 7,200 a minute, where a solid one \
-              takes a tenth of a millisecond.",
+              takes a tenth of a millisecond. Virtual disks say it without turning: believe the \
+              measurement.",
         worth: &[Worth::Source {
             name: "Linux, Documentation/ABI/stable/sysfs-block",
             place: "/sys/block/<disk>/queue/rotational",
