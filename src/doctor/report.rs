@@ -142,7 +142,7 @@ impl Verdict {
 
 impl Finding {
     /// What was found, the things of one value together: `0-3: powersave`.
-    fn found_text(&self) -> String {
+    pub(super) fn found_text(&self) -> String {
         let items = match &self.found {
             Found::Values(items) => items,
             Found::NotHere(reason) | Found::Unknown(reason) => return reason.clone(),
