@@ -49,6 +49,12 @@ const fn days_in_month(year: u64, month: usize) -> u64 {
     }
 }
 
+/// Milliseconds since 1970 UTC by the clock of the system.
+pub(crate) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,10 +3,13 @@
 //!
 //! It has SMTP code of its own and takes nothing from the server that it measures.
 
+mod accounts;
+mod behaviour;
 mod bench;
 mod cli;
 mod client;
 mod commands;
+mod compare;
 mod console;
 mod content;
 mod control_group;
@@ -16,6 +19,10 @@ mod dice;
 mod end_of_data;
 mod ids;
 mod machine;
+#[cfg(test)]
+#[allow(dead_code, reason = "the scenarios of tests/it use the rest")]
+#[path = "../tests/it/made_up.rs"]
+mod made_up;
 mod net;
 mod process;
 mod reply;
@@ -46,7 +53,10 @@ fn main() -> ExitCode {
         Command::Source(args) => commands::source::run(*args),
         Command::Sink(args) => commands::sink::run(args),
         Command::Bench(args) => bench::run(&args),
+        Command::Verify(args) => return commands::verify::run(&args),
         Command::Report(args) => commands::report::run(&args),
+        Command::Compare(args) => return commands::compare::run(args),
+        Command::Schema(args) => commands::schema::run(&args),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

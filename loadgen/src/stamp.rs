@@ -1,11 +1,15 @@
-//! What marks each message, so that loss and duplicates can be counted at the other end: the
-//! header `X-Loadgen-Id: RUN-NUMBER`.
+//! What marks each message, so that loss, duplicates, changes and delay can be told at the other
+//! end: the header `X-Loadgen-Id: RUN-NUMBER DIGEST TIME`.
+//!
+//! DIGEST is that of every byte behind the stamp's line (CRC-32, 8 hexadecimal digits), TIME when the
+//! message was written for sending, in milliseconds since 1970.
 //!
 //! # Guarantees
-//! `parse(write(id)) == id`, and all ids of a run are equally long, so that stamps do not change the
+//! `find(write(stamp)) == stamp`, and all stamps are equally long, so that they do not change the
 //! sizes of messages.
 
 use std::fmt;
+use std::io::Write;
 use std::str::FromStr;
 
 use memchr::memmem;
@@ -59,27 +63,78 @@ impl FromStr for Id {
     }
 }
 
-/// Finds the id in the first bytes of a message.
+/// What a message says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) id: Id,
+    /// Of all that follows the stamp's line.
+    pub(crate) digest: u32,
+    /// When it was written for sending.
+    pub(crate) sent_unix_ms: u64,
+}
+
+/// Bytes of a stamp whose number has no more than [`NUMBER_DIGITS`], with its line end.
+pub(crate) const STAMP_BYTES_MIN: usize =
+    ID_HEADER.len() + RUN_DIGITS + 1 + NUMBER_DIGITS + 1 + DIGEST_DIGITS + 1 + TIME_DIGITS + 2;
+
+/// Digits of the digest.
+const DIGEST_DIGITS: usize = 8;
+
+/// Digits of the time, enough until the year 2286.
+const TIME_DIGITS: usize = 13;
+
+impl Stamp {
+    /// Changes the digest of `line`, a stamp that was written.
+    pub(crate) fn set_digest(line: &mut [u8], digest: u32) {
+        const BEHIND: usize = 1 + TIME_DIGITS + 2;
+        if let Some(end) = line.len().checked_sub(BEHIND) {
+            let mut place = &mut line[end.saturating_sub(DIGEST_DIGITS)..end];
+            // It has room for just as many digits.
+            let _ = write!(place, "{digest:0DIGEST_DIGITS$x}");
+        }
+    }
+
+    /// Appends the stamp as a header line.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let Self { id, digest, sent_unix_ms } = self;
+        out.extend_from_slice(ID_HEADER);
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "{id} {digest:0DIGEST_DIGITS$x} {sent_unix_ms:0TIME_DIGITS$}\r\n");
+    }
+
+    fn parse(value: &str) -> Option<Self> {
+        let mut words = value.split(' ');
+        let id = words.next()?.parse().ok()?;
+        let digest = words.next().filter(|word| word.len() == DIGEST_DIGITS)?;
+        let digest = u32::from_str_radix(digest, 16).ok()?;
+        let sent_unix_ms = words.next().filter(|word| word.len() == TIME_DIGITS)?.parse().ok()?;
+        words.next().is_none().then_some(Self { id, digest, sent_unix_ms })
+    }
+}
+
+/// Finds the stamp in the first bytes of a message.
 #[derive(Debug)]
-pub(crate) struct IdFinder {
+pub(crate) struct StampFinder {
     header: memmem::Finder<'static>,
 }
 
-impl IdFinder {
+impl StampFinder {
     /// A finder, to be kept.
     pub(crate) fn new() -> Self {
         Self { header: memmem::Finder::new(ID_HEADER) }
     }
 
-    /// The id that `head`, the beginning of a message, carries at the start of a line.
-    pub(crate) fn find(&self, head: &[u8]) -> Option<Id> {
+    /// The stamp that `head`, the beginning of a message, carries at the start of a line, and where
+    /// the bytes behind that line begin.
+    pub(crate) fn find(&self, head: &[u8]) -> Option<(Stamp, usize)> {
         let at = self.header.find(head)?;
         if at > 0 && head[at - 1] != b'\n' {
             return None;
         }
-        let value = &head[at + ID_HEADER.len()..];
-        let end = memchr::memchr2(b'\r', b'\n', value)?;
-        std::str::from_utf8(&value[..end]).ok()?.parse().ok()
+        let value_at = at + ID_HEADER.len();
+        let end = value_at + memchr::memchr(b'\n', &head[value_at..])?;
+        let value = std::str::from_utf8(head[value_at..end].strip_suffix(b"\r")?).ok()?;
+        Some((Stamp::parse(value)?, end + 1))
     }
 }
 
@@ -87,25 +142,44 @@ impl IdFinder {
 mod tests {
     use super::*;
 
+    const STAMP: Stamp = Stamp {
+        id: Id { run: 0xfeed, number: 42 },
+        digest: 0xabc,
+        sent_unix_ms: 1_795_492_893_000,
+    };
+
     #[test]
-    fn ids_are_written_and_read() {
-        let id = Id { run: 0xfeed, number: 42 };
-        assert_eq!(id.to_string(), "000000000000feed-0000000042");
-        let head = format!("Received: from x by y\r\n with ESMTP\r\nX-Loadgen-Id: {id}\r\n");
-        assert_eq!(IdFinder::new().find(head.as_bytes()), Some(id));
+    fn stamps_are_written_and_read() {
+        assert_eq!(STAMP.id.to_string(), "000000000000feed-0000000042");
+        let mut head = b"Received: from x by y\r\n with ESMTP\r\n".to_vec();
+        STAMP.write(&mut head);
+        let line = b"X-Loadgen-Id: 000000000000feed-0000000042 00000abc 1795492893000\r\n";
+        assert!(head.ends_with(line));
+        let end = head.len();
+        head.extend_from_slice(b"Subject: x\r\n");
+        assert_eq!(StampFinder::new().find(&head), Some((STAMP, end)));
+        Stamp::set_digest(&mut head[..end], 0xfeed_beef);
+        let other = Stamp { digest: 0xfeed_beef, ..STAMP };
+        assert_eq!(StampFinder::new().find(&head), Some((other, end)));
     }
 
     #[test]
-    fn foreign_text_has_no_id() {
-        let finder = IdFinder::new();
+    fn foreign_text_has_no_stamp() {
+        let finder = StampFinder::new();
+        let mut line = Vec::new();
+        STAMP.write(&mut line);
+        for end in 0..line.len() {
+            assert_eq!(finder.find(&line[..end]), None, "cut at {end}");
+        }
         for text in [
-            &b""[..],
-            b"Subject: X-Loadgen-Id: 000000000000feed-0000000042\r\n",
-            b"X-Loadgen-Id: 000000000000feed-0000000042",
-            b"X-Loadgen-Id: feed-42\r\n",
-            b"X-Loadgen-Id: 000000000000feed-+42\r\n",
-            b"X-Loadgen-Id: 000000000000feed\r\n",
-            b"X-Loadgen-Id: \xff00000000000feed-42\r\n",
+            &b"Subject: X-Loadgen-Id: 000000000000feed-0000000042 00000abc 1795492893000\r\n"[..],
+            b"X-Loadgen-Id: feed-42 00000abc 1795492893000\r\n",
+            b"X-Loadgen-Id: 000000000000feed-+42 00000abc 1795492893000\r\n",
+            b"X-Loadgen-Id: 000000000000feed-0000000042\r\n",
+            b"X-Loadgen-Id: 000000000000feed-0000000042 abc 1795492893000\r\n",
+            b"X-Loadgen-Id: 000000000000feed-0000000042 00000abc 17\r\n",
+            b"X-Loadgen-Id: 000000000000feed-0000000042 00000abc 1795492893000 x\r\n",
+            b"X-Loadgen-Id: \xff00000000000feed-42 00000abc 1795492893000\r\n",
         ] {
             assert_eq!(finder.find(text), None, "{text:?}");
         }

@@ -1,4 +1,4 @@
-//! TLS of the source: the connection with or without it behind one face.
+//! TLS of the source and of the sink: the connection with or without it behind one face.
 //!
 //! # Guarantees
 //! What was written leaves in order, encrypted from the moment that TLS was asked for.
@@ -16,17 +16,33 @@ use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
+use rcgen::{CertificateParams, KeyPair};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, Connection, DigitallySignedStruct, ServerConfig,
+    ServerConnection, SignatureScheme,
+};
+
+use crate::behaviour::CertificateKind;
 
 /// Bytes that wait for the socket before nothing more is taken.
 const UNSENT_BYTES_MAX: usize = 256 << 10;
 
 /// Whether a connection is protected, and from when on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    clap::ValueEnum,
+    serde::Deserialize,
+    serde::Serialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum TlsMode {
     /// Not at all.
@@ -79,11 +95,54 @@ impl TlsClient {
     }
 }
 
+/// What all TLS connections of a listening address share.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsServer {
+    config: Arc<ServerConfig>,
+}
+
+impl TlsServer {
+    /// With a fresh certificate for `name` that has what `kind` says to object to.
+    ///
+    /// # Errors
+    /// `name` is no name for a certificate.
+    pub(crate) fn new(name: &str, kind: CertificateKind) -> io::Result<Self> {
+        let host = if kind == CertificateKind::WrongName { "another-host.example" } else { name };
+        let names = vec![host.to_owned()];
+        let mut parameters = CertificateParams::new(names).map_err(io::Error::other)?;
+        if kind == CertificateKind::Expired {
+            parameters.not_before = rcgen::date_time_ymd(2001, 1, 1);
+            parameters.not_after = rcgen::date_time_ymd(2002, 1, 1);
+        }
+        let key = KeyPair::generate().map_err(io::Error::other)?;
+        let certificate = parameters.self_signed(&key).map_err(io::Error::other)?;
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .map_err(io::Error::other)?;
+        Ok(Self { config: Arc::new(config) })
+    }
+
+    /// The server's side of a new TLS connection.
+    ///
+    /// # Errors
+    /// The settings do not go together.
+    pub(crate) fn connection(&self) -> io::Result<ServerConnection> {
+        let mut connection =
+            ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)?;
+        connection.set_buffer_limit(Some(UNSENT_BYTES_MAX));
+        Ok(connection)
+    }
+}
+
 /// A socket, with TLS over it or without.
 #[derive(Debug)]
 pub(crate) struct Wire<S> {
     socket: S,
-    tls: Option<Box<ClientConnection>>,
+    tls: Option<Box<Connection>>,
     handshake_ended_at: Option<Instant>,
 }
 
@@ -99,8 +158,8 @@ impl<S: Read + Write> Wire<S> {
     }
 
     /// From here on all is encrypted.
-    pub(crate) fn protect(&mut self, tls: ClientConnection) {
-        self.tls = Some(Box::new(tls));
+    pub(crate) fn protect(&mut self, tls: impl Into<Connection>) {
+        self.tls = Some(Box::new(tls.into()));
     }
 
     /// When the handshake ended, if it has since the last call.

@@ -6,13 +6,13 @@ use crate::config::Config;
 
 /// The host as the doctor sees it.
 #[derive(Debug)]
-pub(super) struct Host<'a> {
+pub(super) struct Host {
     /// Where `proc` and `sys` lie; `/` but in tests.
     pub(super) root: PathBuf,
-    pub(super) config: &'a Config,
+    pub(super) config: Config,
 }
 
-impl Host<'_> {
+impl Host {
     /// Number of shards.
     pub(super) fn shards(&self) -> u64 {
         u64::from(self.config.shards.count())
@@ -20,7 +20,7 @@ impl Host<'_> {
 
     /// Descriptors that the server may need at once.
     pub(super) fn descriptors_needed(&self) -> u64 {
-        crate::host_check::descriptors_needed(self.config)
+        crate::host_check::descriptors_needed(&self.config)
     }
 
     /// Memory in bytes that the shards may lock together.

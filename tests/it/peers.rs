@@ -110,7 +110,7 @@ fn loadgen_source_outlives_its_server() {
             .map(|received| String::from_utf8_lossy(&received.content).into_owned())
             .collect();
         for id in acked {
-            let line = format!("X-Loadgen-Id: {id}\r\n");
+            let line = format!("X-Loadgen-Id: {id} ");
             assert!(arrived.iter().any(|content| content.contains(&line)), "{id} is lost");
         }
     });

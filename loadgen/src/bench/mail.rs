@@ -95,9 +95,12 @@ impl Plan {
     /// Mail in and out at the same time.
     fn relay(&self, task: MailTask<'_>, counts: bool) -> io::Result<Measured> {
         let stop = self.stop.part();
-        let sink = Sink::start(&self.sink_settings(), &stop)?;
-        let server =
-            self.start(task.subject, task.directory, Duty::Relay { next_hop: sink.address() })?;
+        let sink = Sink::start(self.sink_settings(), &stop)?;
+        let server = self.start(
+            task.subject,
+            task.directory,
+            Duty::Relay { next_hop: sink.addresses()[0] },
+        )?;
         let before = self.warm_up(&*server, self.load())?;
         self.wait_for(&sink, before)?;
         thread::sleep(SETTLE);
@@ -111,7 +114,7 @@ impl Plan {
         let rate = results.accepted as f64 / time.as_secs_f64().max(results.measured_s);
         let mut measured = self.measured(&*server, mail_run(&results, rate, &cost), cost);
         drop(server);
-        measured.run.duplicates = sink.finish()?.duplicates;
+        measured.run.duplicates = sink.finish_counting()?;
         Ok(measured)
     }
 
@@ -126,7 +129,7 @@ impl Plan {
         thread::sleep(SETTLE);
         let meter = Meter::begin(&*server, task.directory, counts)?;
         let stop = self.stop.part();
-        let sink = Sink::start_on(silent, &self.sink_settings(), &stop)?;
+        let sink = Sink::start_on(&silent, self.sink_settings(), &stop)?;
         server.release(next_hop)?;
         let mut first = (0, Instant::now());
         while first.0 == 0 {
@@ -145,7 +148,7 @@ impl Plan {
         run.timeline.clear();
         let mut measured = self.measured(&*server, run, cost);
         drop(server);
-        measured.run.duplicates = sink.finish()?.duplicates;
+        measured.run.duplicates = sink.finish_counting()?;
         Ok(measured)
     }
 

@@ -17,7 +17,6 @@ use crate::cpus::{CpuList, Pinned};
 use crate::date;
 use crate::net;
 use crate::results::SourceResults;
-use crate::server::{RefuseAt, ServerPolicy};
 use crate::sink::{Sink, SinkSettings};
 use crate::source::{self, Arrivals, Envelopes, Schedule, Source, SourceSettings};
 use crate::stop::Stop;
@@ -195,23 +194,8 @@ impl Plan {
 
     /// What takes all that is relayed.
     pub(super) fn sink_settings(&self) -> SinkSettings {
-        SinkSettings {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            cpus: Some(self.generator_cpus.clone()),
-            policy: ServerPolicy {
-                name: "sink.example".to_owned(),
-                delay: Duration::ZERO,
-                delay_end_of_data: Duration::ZERO,
-                reject_rate: 0.0,
-                defer_rate: 0.0,
-                refuse_at: RefuseAt::Recipient,
-                keep: false,
-            },
-            seed: 1,
-            ids: None,
-            bodies: None,
-            exit_after: None,
-        }
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        SinkSettings::plain(address, Some(self.generator_cpus.clone()))
     }
 
     /// Waits until `wanted` different messages have reached the sink.

@@ -1,20 +1,26 @@
 //! The command line: what the user wrote, checked as far as words alone allow.
 
 mod bench;
+mod compare;
 mod dialogue;
 mod pace;
 mod report;
+mod schema;
 mod sink;
 mod source;
+mod verify;
 mod workload;
 
 use clap::{Parser, Subcommand};
 
 pub(crate) use bench::{BenchArgs, ScenarioArg};
+pub(crate) use compare::CompareArgs;
 pub(crate) use dialogue::DialogueArgs;
 pub(crate) use report::ReportArgs;
+pub(crate) use schema::{SchemaArgs, SchemaOf};
 pub(crate) use sink::{RefuseAtArg, SinkArgs};
 pub(crate) use source::SourceArgs;
+pub(crate) use verify::{AllowArg, VerifyArgs};
 pub(crate) use workload::WorkloadArgs;
 
 /// Load generator for SMTP servers.
@@ -36,8 +42,14 @@ pub(crate) enum Command {
     Sink(SinkArgs),
     /// Start Ringpost, a sink and a source, and measure Ringpost; beside it another server.
     Bench(BenchArgs),
+    /// Tell what became of the messages of a source: lost, duplicated, altered, late.
+    Verify(VerifyArgs),
     /// Show results as an HTML page with plots.
     Report(ReportArgs),
+    /// Say whether results B are slower than results A, as far as their runs can tell.
+    Compare(CompareArgs),
+    /// Print the JSON Schema of what a command writes with --json.
+    Schema(SchemaArgs),
 }
 
 fn rate(text: &str) -> Result<f64, String> {

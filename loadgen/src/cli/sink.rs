@@ -20,21 +20,25 @@ pub(crate) enum RefuseAtArg {
 /// `loadgen sink`.
 #[derive(Debug, Args)]
 pub(crate) struct SinkArgs {
-    /// Address to listen on; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:2526")]
-    pub(crate) listen: SocketAddr,
+    /// Address to listen on; port 0 takes a free one. May be repeated. [default: 127.0.0.1:2526,
+    /// unless --behaviour has addresses]
+    #[arg(long)]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// What the sink does, by listening address and by recipient's domain: a TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) behaviour: Option<PathBuf>,
     /// Pin one thread to each of these CPUs, for instance 0-2,5.
     #[arg(long)]
     pub(crate) cpus: Option<CpuList>,
-    /// The name to give in the greeting.
-    #[arg(long, default_value = "sink.example")]
-    pub(crate) name: String,
+    /// The name to give in the greeting [default: sink.example].
+    #[arg(long)]
+    pub(crate) name: Option<String>,
     /// Milliseconds to wait before each reply.
-    #[arg(long, default_value_t = 0.0)]
-    pub(crate) delay_ms: f64,
+    #[arg(long)]
+    pub(crate) delay_ms: Option<f64>,
     /// Milliseconds to wait, besides, before the reply to a content.
-    #[arg(long, default_value_t = 0.0)]
-    pub(crate) delay_end_of_data_ms: f64,
+    #[arg(long)]
+    pub(crate) delay_end_of_data_ms: Option<f64>,
     /// Share of the replies at --refuse-at that are 5xx, from 0 to 1.
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     pub(crate) reject_rate: f64,
@@ -53,6 +57,9 @@ pub(crate) struct SinkArgs {
     /// Keep each message in this directory: NUMBER.eml, and its envelope in NUMBER.envelope.
     #[arg(long)]
     pub(crate) bodies: Option<PathBuf>,
+    /// A message of `loadgen source` that was under way for longer is counted as late.
+    #[arg(long, default_value_t = 3_600.0, value_name = "SECONDS")]
+    pub(crate) late_after_s: f64,
     /// Stop after this many messages.
     #[arg(long)]
     pub(crate) exit_after: Option<u64>,

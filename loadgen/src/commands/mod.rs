@@ -1,9 +1,12 @@
 //! The commands: from the command line to what is printed.
 
+pub(crate) mod compare;
 mod dialogue;
 pub(crate) mod report;
+pub(crate) mod schema;
 pub(crate) mod sink;
 pub(crate) mod source;
+pub(crate) mod verify;
 
 use std::fs::File;
 use std::io;

@@ -5,8 +5,9 @@
 //! from a folder of files ([`folder`]), or a text is filled in for each ([`template`]).
 //!
 //! # Guarantees
-//! The same id always gives the same bytes: a message that is sent again is the same message. The
-//! stamp is the first line of every message. Every message ends with CRLF.
+//! The same id always gives the same bytes behind the stamp: a message that is sent again is the
+//! same message. The stamp is the first line of every message, and its digest is of all that
+//! follows. Every message ends with CRLF.
 //!
 //! # Never
 //! Allocates for a message, once the caller's buffer has grown to its size.
@@ -22,11 +23,12 @@ mod stored;
 mod template;
 mod text;
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
+use crate::accounts;
 use crate::source::Envelopes;
-use crate::stamp::{ID_HEADER, Id, NUMBER_DIGITS, RUN_DIGITS};
+use crate::stamp::{Id, NUMBER_DIGITS, STAMP_BYTES_MIN, Stamp};
 use folder::read;
 use generated::Generated;
 use stored::Stored;
@@ -116,9 +118,17 @@ impl Contents {
     }
 
     /// Appends the part of the message `id` that is its own, framed; the rest is a shared body.
-    pub(crate) fn write(&self, id: Id, framing: Framing, out: &mut Vec<u8>) -> Written {
+    /// The stamp says that it was written at `sent_unix_ms`.
+    pub(crate) fn write(
+        &self,
+        id: Id,
+        sent_unix_ms: u64,
+        framing: Framing,
+        out: &mut Vec<u8>,
+    ) -> Written {
         let from = out.len();
-        write_stamp(id, out);
+        // The digest is of what comes next.
+        Stamp { id, digest: 0, sent_unix_ms }.write(out);
         let stamp_bytes = out.len() - from;
         let (key, own_bytes, body_bytes) = match &self.kind {
             Kind::Generated(generated) => {
@@ -135,6 +145,9 @@ impl Contents {
             }
         };
         let body = BodyKey { key };
+        let own = &out[from + stamp_bytes..];
+        let digest = accounts::digest_of(framing, &[own, self.body(body, framing)]);
+        Stamp::set_digest(&mut out[from..from + stamp_bytes], digest);
         Written {
             body,
             size_bytes: stamp_bytes + own_bytes + body_bytes,
@@ -172,16 +185,10 @@ impl Contents {
     }
 }
 
-fn write_stamp(id: Id, out: &mut Vec<u8>) {
-    out.extend_from_slice(ID_HEADER);
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{id}\r\n");
-}
-
-/// What [`write_stamp`] appends.
+/// Bytes of the stamp of the message `id`.
 fn stamp_bytes(id: Id) -> usize {
     let digits = id.number.checked_ilog10().map_or(1, |log| log as usize + 1);
-    ID_HEADER.len() + RUN_DIGITS + 1 + digits.max(NUMBER_DIGITS) + 2
+    STAMP_BYTES_MIN + digits.saturating_sub(NUMBER_DIGITS)
 }
 
 /// The files take turns.
@@ -192,9 +199,10 @@ fn place_of(id: Id, messages: &[Stored]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stamp::IdFinder;
+    use crate::stamp::StampFinder;
 
     const DATE: &str = "Tue, 24 Nov 2026 04:01:33 +0000";
+    const SENT_MS: u64 = 1_795_492_893_000;
     const FRAMINGS: [Framing; 2] = [Framing::Data, Framing::Bdat];
 
     fn look(is_8bit: bool, has_8bit_header: bool) -> Look<'static> {
@@ -206,7 +214,7 @@ mod tests {
     fn message(contents: &Contents, id: Id) -> Vec<u8> {
         let [framed, plain] = FRAMINGS.map(|framing| {
             let mut out = b"before".to_vec();
-            let written = contents.write(id, framing, &mut out);
+            let written = contents.write(id, SENT_MS, framing, &mut out);
             out.extend_from_slice(contents.body(written.body, framing));
             let message = out.split_off(b"before".len());
             assert_eq!(out, b"before");
@@ -216,8 +224,10 @@ mod tests {
         });
         assert_eq!(contents.size_bytes(id), plain.len());
         assert_eq!(framed, framing::stuffed(&plain));
-        let stamp = format!("X-Loadgen-Id: {id}\r\n");
-        assert!(plain.starts_with(stamp.as_bytes()) && plain.ends_with(b"\r\n"));
+        let (stamp, behind) = StampFinder::new().find(&plain).unwrap();
+        assert_eq!((stamp.id, stamp.sent_unix_ms), (id, SENT_MS));
+        assert_eq!(stamp.digest, accounts::digest_of(Framing::Bdat, &[&plain[behind..]]));
+        assert!(plain.starts_with(b"X-Loadgen-Id: ") && plain.ends_with(b"\r\n"));
         plain
     }
 
@@ -226,9 +236,8 @@ mod tests {
         let contents = Contents::plain("a@example.com", DATE, 2_048);
         let id = Id { run: 0xfeed, number: 42 };
         let message = message(&contents, id);
-        assert_eq!(IdFinder::new().find(&message), Some(id));
         let received = [b"Received: from x by y\r\n with ESMTP\r\n", &message[..]].concat();
-        assert_eq!(IdFinder::new().find(&received), Some(id));
+        assert_eq!(StampFinder::new().find(&received).unwrap().0.id, id);
     }
 
     #[test]

@@ -48,7 +48,6 @@ pub(crate) struct Named<'a> {
 ///
 /// # Errors
 /// The file cannot be written; the error names it.
-#[allow(dead_code, reason = "the bench will")]
 pub(crate) fn write_html(results: &[AnyResults], path: &Path) -> io::Result<()> {
     let names = (1..).zip(results).map(|(number, it)| match results.len() {
         1 => it.header().kind.name().to_owned(),

@@ -5,8 +5,8 @@ use super::curves::{self, Series};
 use super::lines::Line;
 use super::markup::{Figure, NONE, Style, Table};
 use super::page::Page;
-use super::units::{count, figure, figure_or_none, megabytes};
-use crate::results::{Distribution, RefusalCount, Second, SourceResults, Stages};
+use super::units::{self, count, figure, figure_or_none, megabytes};
+use crate::results::{Distribution, RefusalCount, Second, SourceResults, Stages, StepResults};
 
 /// Adds all `sources`, each with its name.
 pub(super) fn add(page: &mut Page, sources: &[(&str, &SourceResults)]) {
@@ -107,6 +107,9 @@ fn add_one(page: &mut Page, source: &SourceResults) {
         stages_plot(&source.stages),
         in_flight_over_time(source),
     ]);
+    if !source.steps.is_empty() {
+        page.table(&steps_table(&source.steps));
+    }
     page.table(&stages_table(&source.stages));
     page.table(&counts_table(source));
     if !source.refusals.is_empty() {
@@ -200,6 +203,28 @@ fn stages_table(of: &Stages) -> Table {
             figure(it.p99_ms),
             figure(it.p99_9_ms),
             figure(it.max_ms),
+        ]);
+    }
+    table
+}
+
+fn steps_table(steps: &[StepResults]) -> Table {
+    let mut table = Table::new(
+        "Steps of the offered rate; latency in ms from when a message was due",
+        &["seconds", "offered/s", "messages/s", "p50", "p90", "p99", "p99.9", "max", "failed"],
+    );
+    for step in steps {
+        let latency = |of: fn(&Distribution) -> f64| figure_or_none(step.message.as_ref().map(of));
+        table.push(vec![
+            format!("{}–{}", units::mark(step.begin_s), units::mark(step.end_s)),
+            figure(step.offered_per_second),
+            figure(step.messages_per_second),
+            latency(|it| it.p50_ms),
+            latency(|it| it.p90_ms),
+            latency(|it| it.p99_ms),
+            latency(|it| it.p99_9_ms),
+            latency(|it| it.max_ms),
+            count(step.failed),
         ]);
     }
     table

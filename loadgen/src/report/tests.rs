@@ -1,8 +1,5 @@
 use super::*;
-
-#[allow(dead_code, reason = "the scenarios of tests/it use the rest")]
-#[path = "../../tests/it/made_up.rs"]
-mod made_up;
+use crate::made_up;
 
 fn results(value: &serde_json::Value) -> AnyResults {
     AnyResults::parse(&value.to_string()).unwrap()
@@ -21,9 +18,9 @@ fn count_of(text: &str, part: &str) -> usize {
 #[test]
 fn a_bench_has_each_scenario_with_its_plots_and_tables() {
     let page = page(&[("bench.json", &made_up::bench(5, 1.0))]);
-    // Four plots for each of three scenarios, two for idle connections.
-    assert_eq!(count_of(&page, "<figure>"), 14);
-    assert_eq!(count_of(&page, "<desc id="), 14);
+    // Four plots for each of three scenarios, two each for idle connections and handshakes.
+    assert_eq!(count_of(&page, "<figure>"), 16);
+    assert_eq!(count_of(&page, "<desc id="), 16);
     for part in [
         "accept and hold, connections kept",
         "5 runs of each server",
@@ -32,14 +29,15 @@ fn a_bench_has_each_scenario_with_its_plots_and_tables() {
         "ringpost 0.0 (made up)",
         "system calls a message",
         "Made Up CPU",
+        "perf was not there",
         "loadgen bench &#39;made up&#39; --for=tests",
         "class=\"bar floor part0\"",
     ] {
         assert!(page.contains(part), "{part}");
     }
-    // 5 runs of 3 servers in 3 scenarios: one line told, four pale.
+    // 5 runs in 3 scenarios, each in two plots: one line told, four pale; and two of handshakes.
     let told = count_of(&page, "<polyline class=\"line s0\"");
-    assert_eq!((told, count_of(&page, "<polyline class=\"line s0 faint\"")), (6, 24));
+    assert_eq!((told, count_of(&page, "<polyline class=\"line s0 faint\"")), (8, 24));
 }
 
 #[test]
@@ -57,7 +55,7 @@ fn sources_are_shown_alone_and_beside_one_another() {
     let source = made_up::source();
     let alone = page(&[("one", &source)]);
     assert!(alone.contains("<h2>Source</h2>") && !alone.contains("beside one another"));
-    for part in ["message, from MAIL", "refused or lost", "451", "4,167"] {
+    for part in ["message, from MAIL", "refused or lost", "451", "4,167", "6–12"] {
         assert!(alone.contains(part), "{part}");
     }
     let both = page(&[("one", &source), ("other", &source)]);

@@ -10,15 +10,18 @@
 //! # Units
 //! In the name of each field: `_s`, `_ms`, `_us`, `_bytes`. Shares lie between 0 and 1.
 
+mod accounts;
 mod any;
 mod bench;
 mod distribution;
+pub(crate) mod schema;
 mod sink;
 mod source;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use accounts::{Delivered, Duplicated, Stretch};
 pub(crate) use any::AnyResults;
 pub(crate) use bench::{
     BenchResults, CountedRun, HandshakeResult, IdleResult, MailResult, MailRun, ServerRuns,

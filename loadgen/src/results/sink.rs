@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Header, RefusalCount};
+use super::{Delivered, Header, RefusalCount};
 
 /// `loadgen sink --json FILE`.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -19,18 +19,24 @@ pub(crate) struct SinkResults {
     /// Messages answered with 250, those taken and then left without an answer too.
     pub(crate) messages: u64,
     pub(crate) recipients: u64,
-    /// Bytes of content, dots removed.
+    /// Bytes of content as it came, without what ends it.
     pub(crate) bytes: u64,
     /// Messages that carry no id of a source.
     pub(crate) unmarked: u64,
-    /// Different ids.
+    /// Different messages of sources.
     pub(crate) distinct: u64,
-    /// Messages whose id had come before.
+    /// How often one came once more for a recipient that had it.
     pub(crate) duplicates: u64,
     /// What the sink refused.
     pub(crate) refusals: Vec<RefusalCount>,
     /// By the domain of the recipient, the largest first; of many domains those with the most.
     pub(crate) domains: Vec<DomainCount>,
+    /// A message that was under way for longer than this is late.
+    pub(crate) late_after_s: f64,
+    /// Recipients that came when there was no room any more to tell whether they had come before.
+    pub(crate) not_told_apart: u64,
+    /// What came of each source's run.
+    pub(crate) delivered: Vec<Delivered>,
 }
 
 /// What came for one domain.

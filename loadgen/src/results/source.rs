@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Distribution, Header};
+use super::{Distribution, Header, Stretch};
 
 /// `loadgen source --json FILE`.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -49,6 +49,10 @@ pub(crate) struct SourceResults {
     pub(crate) steps: Vec<StepResults>,
     /// The whole run, warm-up and cool-down included.
     pub(crate) timeline: Vec<Second>,
+    /// Messages answered with 250, each with the number of recipients that were accepted.
+    pub(crate) acknowledged: Vec<Stretch>,
+    /// Messages answered with 250 that there was no room any more to keep.
+    pub(crate) acknowledged_not_kept: u64,
 }
 
 /// How long the stages of a session took; what did not happen is missing.

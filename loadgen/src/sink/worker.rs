@@ -2,11 +2,9 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
@@ -14,14 +12,10 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use super::connection::{Connection, State};
-use super::{Counters, SinkSettings, WorkerTotals};
+use super::desk::Desk;
+use super::door::Door;
+use super::{Shared, WorkerTotals};
 use crate::cpus;
-use crate::dice::Dice;
-use crate::end_of_data;
-use crate::ids::IdLog;
-use crate::server::{Received, ServerPolicy};
-use crate::stamp::IdFinder;
-use crate::stop::Stop;
 
 /// How often the thread looks up, also to write the ids.
 const TICK: Duration = Duration::from_millis(100);
@@ -32,60 +26,19 @@ const GRACE: Duration = Duration::from_millis(250);
 
 const READ_BYTES: usize = 256 << 10;
 const EVENTS_PER_TURN: usize = 1_024;
-const LISTENER: Token = Token(usize::MAX);
 
-/// What the sessions of a thread share.
-#[derive(Debug)]
-pub(super) struct Desk {
-    pub(super) policy: ServerPolicy,
-    pub(super) dice: Dice,
-    finder: IdFinder,
-    totals: WorkerTotals,
-    log: IdLog,
-    bodies: Option<PathBuf>,
-    exit_after: Option<u64>,
-    counters: Arc<Counters>,
-    stop: Stop,
-}
-
-impl Desk {
-    /// Counts an accepted message.
-    ///
-    /// # Errors
-    /// It could not be written where it should be.
-    pub(super) fn record(&mut self, message: Received<'_>) -> io::Result<()> {
-        let id = self.finder.find(message.head);
-        match id {
-            None => self.totals.unmarked += 1,
-            Some(id) if self.totals.ids.insert(id) => {
-                self.counters.fresh.fetch_add(1, Ordering::Relaxed);
-            }
-            Some(_) => {}
-        }
-        let count = self.counters.messages.fetch_add(1, Ordering::Relaxed) + 1;
-        self.counters.recipients.fetch_add(message.recipients, Ordering::Relaxed);
-        self.counters.bytes.fetch_add(message.bytes, Ordering::Relaxed);
-        self.counters.note_last();
-        self.log.push(id)?;
-        if let Some(directory) = &self.bodies {
-            // A reader of the directory sees whole files only.
-            let unfinished = directory.join(format!(".{count:08}"));
-            fs::write(directory.join(format!("{count:08}.envelope")), message.envelope)?;
-            fs::write(&unfinished, end_of_data::unstuff(message.content))?;
-            fs::rename(unfinished, directory.join(format!("{count:08}.eml")))?;
-        }
-        if self.exit_after.is_some_and(|wanted| count >= wanted) {
-            self.stop.set();
-        }
-        Ok(())
-    }
+/// The listeners have the highest tokens, from the last one down.
+const fn listener_token(index: usize) -> Token {
+    Token(usize::MAX - index)
 }
 
 /// One thread.
 #[derive(Debug)]
 pub(super) struct Worker {
     poll: Poll,
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
+    /// One for each listener.
+    doors: Vec<Arc<Door>>,
     connections: Slab<Connection>,
     generation: u64,
     /// Ends of pauses: when, place and generation of the connection.
@@ -99,41 +52,33 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// A thread to be, on a bound listener.
+    /// A thread to be, on a bound listener for each address.
     ///
     /// # Errors
     /// No epoll.
     pub(super) fn new(
-        settings: &SinkSettings,
+        shared: &Arc<Shared>,
         seed: u64,
-        listener: std::net::TcpListener,
-        stop: &Stop,
-        counters: &Arc<Counters>,
+        listeners: Vec<std::net::TcpListener>,
+        doors: &[Arc<Door>],
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let mut listener = TcpListener::from_std(listener);
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let desk = Desk {
-            policy: settings.policy.clone(),
-            dice: Dice::new(seed),
-            finder: IdFinder::new(),
-            totals: WorkerTotals::default(),
-            log: IdLog::new(settings.ids.clone()),
-            bodies: settings.bodies.clone(),
-            exit_after: settings.exit_after,
-            counters: Arc::clone(counters),
-            stop: stop.clone(),
-        };
+        let mut listeners: Vec<TcpListener> =
+            listeners.into_iter().map(TcpListener::from_std).collect();
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            poll.registry().register(listener, listener_token(index), Interest::READABLE)?;
+        }
         Ok(Self {
             poll,
-            listener,
+            listeners,
+            doors: doors.to_vec(),
             connections: Slab::new(),
             generation: 0,
             pauses: BinaryHeap::new(),
             unfinished: Vec::new(),
             accept_again: false,
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
-            desk,
+            desk: Desk::new(shared, seed),
         })
     }
 
@@ -154,10 +99,11 @@ impl Worker {
                 Err(_) | Ok(()) => {}
             }
             for event in &events {
-                if event.token() != LISTENER {
+                let listener = usize::MAX - event.token().0;
+                if listener >= self.listeners.len() {
                     self.turn(event.token().0, event.is_read_closed())?;
                 } else if stop_at.is_none() {
-                    self.accept()?;
+                    self.accept(listener)?;
                 }
             }
             for key in std::mem::take(&mut self.unfinished) {
@@ -169,10 +115,12 @@ impl Worker {
                 next_tick = now + TICK;
                 self.desk.log.flush()?;
                 if std::mem::take(&mut self.accept_again) && stop_at.is_none() {
-                    self.accept()?;
+                    for listener in 0..self.listeners.len() {
+                        self.accept(listener)?;
+                    }
                 }
             }
-            if self.desk.stop.is_set() {
+            if self.desk.shared.stop.is_set() {
                 let stop_at = *stop_at.get_or_insert(now + GRACE);
                 next_tick = next_tick.min(stop_at);
                 if self.connections.is_empty() || now >= stop_at {
@@ -193,10 +141,10 @@ impl Worker {
         next.saturating_duration_since(Instant::now())
     }
 
-    fn accept(&mut self) -> io::Result<()> {
+    fn accept(&mut self, listener: usize) -> io::Result<()> {
         loop {
-            match self.listener.accept() {
-                Ok((stream, _)) => self.welcome(stream)?,
+            match self.listeners[listener].accept() {
+                Ok((stream, client)) => self.welcome(stream, listener, client)?,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The peer gave up already, or files are short: there is nothing to do about the
@@ -209,16 +157,21 @@ impl Worker {
         }
     }
 
-    fn welcome(&mut self, stream: mio::net::TcpStream) -> io::Result<()> {
+    fn welcome(
+        &mut self,
+        stream: mio::net::TcpStream,
+        listener: usize,
+        client: SocketAddr,
+    ) -> io::Result<()> {
         // A socket that will not have it still works.
         let _ = stream.set_nodelay(true);
-        self.desk.counters.connections.fetch_add(1, Ordering::Relaxed);
         self.generation += 1;
-        let mut connection = Connection::new(stream, self.generation, &self.desk);
+        let (place, door) = ((listener, client.ip()), &self.doors[listener]);
+        let mut connection = Connection::new(stream, self.generation, place, door, &mut self.desk)?;
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut connection.stream, Token(key), interest)?;
+        self.poll.registry().register(connection.socket(), Token(key), interest)?;
         let state = connection.greet(&mut self.desk)?;
         entry.insert(connection);
         match state {
@@ -252,7 +205,7 @@ impl Worker {
                 self.pauses.push(Reverse((Instant::now() + time, key, generation)));
             }
             // Closing the descriptor takes it out of epoll.
-            State::Closed => drop(self.connections.remove(key)),
+            State::Closed => self.connections.remove(key).end(),
         }
     }
 

@@ -22,9 +22,9 @@ pub(super) struct Chunks {
 
 impl Chunks {
     /// Begins with the message `id`.
-    pub(super) fn begin(&mut self, contents: &Contents, id: Id) {
+    pub(super) fn begin(&mut self, contents: &Contents, id: Id, sent_unix_ms: u64) {
         self.head.clear();
-        let written = contents.write(id, Framing::Bdat, &mut self.head);
+        let written = contents.write(id, sent_unix_ms, Framing::Bdat, &mut self.head);
         self.body = Some(written.body);
         self.bytes = written.wire_bytes;
         self.queued = 0;
@@ -77,13 +77,13 @@ mod tests {
         let contents = Contents::plain("a@example.com", "x", 1_000);
         let id = Id { run: 1, number: 2 };
         let mut whole = Vec::new();
-        let written = contents.write(id, Framing::Bdat, &mut whole);
+        let written = contents.write(id, 0, Framing::Bdat, &mut whole);
         whole.extend_from_slice(contents.body(written.body, Framing::Bdat));
         let mut chunks = Chunks::default();
         for chunk_bytes in (1..400).chain([999, 1_000, 1_001, usize::MAX]) {
             let mut outgoing = Outgoing::default();
             let mut wire = Vec::new();
-            chunks.begin(&contents, id);
+            chunks.begin(&contents, id, 0);
             while !chunks.queue(chunk_bytes, &mut outgoing) {}
             while !outgoing.is_empty() {
                 outgoing.send(&mut wire, &contents).unwrap();

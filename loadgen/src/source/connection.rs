@@ -14,6 +14,7 @@ use super::supply::{Supplied, UnderWay};
 use super::worker::Desk;
 use crate::client::{ClientSession, Event, Outcome, Stage, Transfer};
 use crate::content::Framing;
+use crate::date;
 use crate::reply::{Code, Next, ReplyLine, ReplyParser};
 use crate::tls::{TlsMode, Wire};
 
@@ -481,7 +482,8 @@ impl Connection {
         };
         let contents = &desk.settings.contents;
         let framing = Framing::Data;
-        let written = contents.write(desk.id(message.number), framing, self.outgoing.end());
+        let written =
+            contents.write(desk.id(message.number), date::unix_ms(), framing, self.outgoing.end());
         let body_bytes = contents.body(written.body, framing).len();
         self.outgoing.put_body(written.body, framing, 0..body_bytes);
         self.outgoing.end().extend_from_slice(b".\r\n");
@@ -502,7 +504,11 @@ impl Connection {
         while self.session.wants_chunk() {
             if !self.content_begun {
                 self.content_begun = true;
-                self.chunks.begin(&desk.settings.contents, desk.id(message.number));
+                self.chunks.begin(
+                    &desk.settings.contents,
+                    desk.id(message.number),
+                    date::unix_ms(),
+                );
             }
             is_last = self.chunks.queue(chunk_bytes, &mut self.outgoing);
             self.session.chunk_queued(is_last);
@@ -538,7 +544,7 @@ impl Connection {
         match outcome {
             Outcome::Accepted { recipients_refused } => {
                 desk.tally.recipients_refused += u64::from(recipients_refused);
-                desk.accept(message, departed_at, self.active_at);
+                desk.accept(message, recipients_refused, departed_at, self.active_at);
             }
             Outcome::Refused { code, .. } => desk.refuse(message, code),
         }

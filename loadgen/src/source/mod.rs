@@ -133,7 +133,11 @@ impl Source {
         let timeline = Arc::new(Timeline::new(progress.begin));
         let window = Window {
             from: progress.begin + settings.warm_up,
-            until: progress.deadline.and_then(|end| end.checked_sub(settings.cool_down)),
+            // Without a cool-down what was due before the deadline counts though it comes later.
+            until: progress
+                .deadline
+                .filter(|_| !settings.cool_down.is_zero())
+                .and_then(|end| end.checked_sub(settings.cool_down)),
         };
         let settings = Arc::new(settings);
         let workers = cpus.iter().enumerate().map(|(index, cpu)| {

@@ -218,7 +218,7 @@ mod tests {
         let id = Id { run: 1, number: 2 };
         let framing = Framing::Bdat;
         let mut head = Vec::new();
-        let key = contents.write(id, framing, &mut head).body;
+        let key = contents.write(id, 0, framing, &mut head).body;
         let body = contents.body(key, framing);
         for room in [1, 2, 3, 5, 7, 80, 81, 500, 1_000, 1_700, 100_000] {
             let mut socket = Narrow { room, got: Vec::new(), blocks: false };

@@ -12,6 +12,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::supply::Progress;
+use crate::accounts::Acknowledged;
 use crate::client::Stage;
 use crate::reply::Code;
 use crate::results::{Header, RefusalCount, Second, SourceResults, Stages, StepResults};
@@ -61,6 +62,7 @@ const TIMED_COUNT: usize = Timed::MessageUncorrected as usize + 1;
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) accepted: u64,
+    pub(crate) acknowledged: Acknowledged,
     pub(crate) refused: u64,
     pub(crate) recipients_refused: u64,
     pub(crate) lost: u64,
@@ -105,6 +107,7 @@ impl Tally {
         let step = StepTally { accepted: 0, failed: 0, message: Latencies::new() };
         Self {
             accepted: 0,
+            acknowledged: Acknowledged::default(),
             refused: 0,
             recipients_refused: 0,
             lost: 0,
@@ -194,6 +197,7 @@ impl Tally {
     /// Adds the figures of another thread of the same run.
     pub(super) fn add(&mut self, other: Self) {
         self.accepted += other.accepted;
+        self.acknowledged.add(other.acknowledged);
         self.refused += other.refused;
         self.recipients_refused += other.recipients_refused;
         self.lost += other.lost;
@@ -260,6 +264,8 @@ impl Tally {
             stages: self.stages(),
             steps: self.step_results(run.progress),
             timeline: run.timeline,
+            acknowledged: self.acknowledged.stretches(),
+            acknowledged_not_kept: self.acknowledged.not_kept(),
         }
     }
 

@@ -58,7 +58,16 @@ impl Desk {
     }
 
     /// The server took responsibility for `message`.
-    pub(super) fn accept(&mut self, message: UnderWay, sent_at: Option<Instant>, now: Instant) {
+    pub(super) fn accept(
+        &mut self,
+        message: UnderWay,
+        recipients_refused: u32,
+        sent_at: Option<Instant>,
+        now: Instant,
+    ) {
+        let recipients = self.settings.envelopes.count(message.number);
+        let accepted = recipients.saturating_sub(recipients_refused);
+        self.tally.acknowledged.record(message.number, accepted);
         self.turn_second(now);
         self.supply.settle(1);
         let id = self.id(message.number);

@@ -20,7 +20,7 @@ address=$(sed -n '/\[\[listener\]\]/,/^$/s/^address = "\(.*\)"/\1/p' "$3")
 exec LOADGEN sink --listen "$address" --quiet
 "#;
 
-fn bench(directory: &Path, options: &[&str]) -> Command {
+pub(crate) fn bench(directory: &Path, options: &[&str]) -> Command {
     let [server, generator] = two_cpus();
     let mut command = Command::new(PROGRAM);
     command.args(["bench", "--runs", "1", "--json", "report.json", "--directory", "."]);
@@ -29,7 +29,7 @@ fn bench(directory: &Path, options: &[&str]) -> Command {
     command
 }
 
-fn stand_in(directory: &Path) {
+pub(crate) fn stand_in(directory: &Path) {
     let path = directory.join("ringpost");
     fs::write(&path, STAND_IN.replace("LOADGEN", PROGRAM)).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();

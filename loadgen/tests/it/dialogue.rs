@@ -23,9 +23,11 @@ fn send_to(server: &Server, options: &[&str]) -> Sent {
 fn contents(messages: &[Message]) -> BTreeMap<String, String> {
     let by_id = messages.iter().map(|message| {
         let text = String::from_utf8(message.content.clone()).unwrap();
-        let (stamp, _) = text.split_once("\r\n").unwrap();
-        let lines = text.split_inclusive("\r\n").filter(|line| !line.starts_with("Date: "));
-        (stamp.to_owned(), lines.collect())
+        // The stamp, but for the time and for the digest, of which the date is a part.
+        let (stamp, rest) = text.split_once("\r\n").unwrap();
+        let id = stamp.split(' ').nth(1).unwrap();
+        let lines = rest.split_inclusive("\r\n").filter(|line| !line.starts_with("Date: "));
+        (id.to_owned(), lines.collect())
     });
     by_id.collect()
 }

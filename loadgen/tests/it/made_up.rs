@@ -45,6 +45,8 @@ pub(crate) fn bench(runs: u32, speed: f64) -> Value {
         ("server_cpus", json!("0")),
         ("generator_cpus", json!("1")),
         ("mail", Value::Array(mail)),
+        ("handshakes", json!([handshakes("ringpost")])),
+        ("notes", json!(["A note that is made up: perf was not there."])),
         ("idle", json!([idle("ringpost", 3_000), idle("made-up <peer>", 900_000)])),
     ] {
         results[name] = value;
@@ -90,10 +92,49 @@ pub(crate) fn source() -> Value {
                 "message_uncorrected": distribution(2.0, 50_000),
             }),
         ),
+        ("bytes", json!(102_400_000)),
+        (
+            "steps",
+            json!([
+                {
+                    "begin_s": 0.0, "end_s": 6.0, "offered_per_second": 4_000.0, "accepted": 24_000,
+                    "failed": 0, "messages_per_second": 4_000.0,
+                    "message": distribution(2.0, 24_000),
+                },
+                {
+                    "begin_s": 6.0, "end_s": 12.0, "offered_per_second": 4_400.0,
+                    "accepted": 26_000, "failed": 123, "messages_per_second": 4_333.3,
+                    "message": distribution(3.0, 26_400),
+                },
+            ]),
+        ),
         ("timeline", timeline(4_200.0, 12, Some(6))),
     ] {
         results[name] = value;
     }
+    results
+}
+
+/// A sink's results.
+pub(crate) fn sink() -> Value {
+    let mut results = header("sink");
+    for (name, count) in [
+        ("connections", 20),
+        ("connections_refused", 2),
+        ("connections_dropped", 1),
+        ("messages", 50_000),
+        ("recipients", 50_000),
+        ("bytes", 102_400_000),
+        ("unmarked", 0),
+        ("distinct", 49_999),
+        ("duplicates", 1),
+    ] {
+        results[name] = count.into();
+    }
+    results["refusals"] = json!([
+        {"code": 550, "stage": "RCPT", "count": 7, "example": "5.1.1 No such user, made up"},
+    ]);
+    results["domains"] = json!([{"domain": "a.example", "recipients": 50_000, "refused": 7}]);
     results
 }
 
@@ -151,6 +192,17 @@ fn idle(server: &str, bytes: u64) -> Value {
         "memory_bytes": 12_000_000 + 1_000 * bytes,
         "cpu_us_per_connection": 25.0,
         "cpu_idle_share": 0.001,
+    })
+}
+
+fn handshakes(server: &str) -> Value {
+    json!({
+        "server": server,
+        "message_rate": 1_000.0,
+        "latency_alone": distribution(1.0, 5_000),
+        "latency_beside": distribution(4.0, 5_000),
+        "handshakes_per_second": 450.0,
+        "handshakes_failed": 0,
     })
 }
 

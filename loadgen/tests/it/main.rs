@@ -7,7 +7,9 @@
     reason = "a test may fail by panic, its helpers too"
 )]
 
+mod accounting;
 mod bench;
+mod compare;
 mod dialogue;
 mod dialogue_server;
 mod harness;
@@ -16,5 +18,6 @@ mod pair;
 mod postfix_tools;
 mod reconnect;
 mod report;
+mod schema;
 mod stalling_server;
 mod workload;

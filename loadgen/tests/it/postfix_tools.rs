@@ -66,6 +66,7 @@ fn our_source_sends_into_smtp_sink() {
         for entry in fs::read_dir(directory.path()).unwrap() {
             let text = fs::read_to_string(entry.unwrap().path()).unwrap();
             let id = text.lines().find_map(|line| line.strip_prefix("X-Loadgen-Id: "));
+            let id = id.and_then(|stamp| stamp.split(' ').next());
             ids.extend(id.map(str::to_owned));
         }
         assert_eq!(ids, sent.acked.iter().cloned().collect(), "{options:?}");

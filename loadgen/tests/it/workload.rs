@@ -56,6 +56,11 @@ fn what_was_due_is_sent_and_measured_however_late() {
     let sent = send(&sink.address, &options);
     assert_eq!((sent.code, sent.count("accepted"), sent.count("unsent")), (0, 100, 0));
     assert_eq!(sink.stop()["messages"], 100);
+    assert_eq!(
+        (sent.count("measured_messages"), number(&sent.report["offered_per_second"])),
+        (100, 100.0)
+    );
+    assert!(number(&sent.report["measured_s"]) > 2.9, "{}", sent.report);
     assert!(latency(&sent, "message", "max_ms") > 1_900.0, "{}", sent.report);
     assert!(number(&sent.report["messages_per_second"]) < 40.0);
     assert!(sent.report["timeline"].as_array().unwrap().len() >= 3);
@@ -123,10 +128,13 @@ fn kept_bytes(bodies: &Path) -> u64 {
 
 /// The message number `number` of run 0 as the sink kept it, without its stamp.
 fn kept(bodies: &Path, number: u64) -> Vec<u8> {
-    let stamp = format!("X-Loadgen-Id: {:016x}-{number:010}\r\n", 0);
-    contents(bodies)
-        .find_map(|path| fs::read(path).unwrap().strip_prefix(stamp.as_bytes()).map(<[u8]>::to_vec))
-        .unwrap_or_else(|| panic!("{stamp} has not come"))
+    let stamp = format!("X-Loadgen-Id: {:016x}-{number:010} ", 0);
+    let behind = |path: PathBuf| {
+        let message = fs::read(path).unwrap();
+        let line_end = message.iter().position(|byte| *byte == b'\n')?;
+        message.starts_with(stamp.as_bytes()).then(|| message[line_end + 1..].to_vec())
+    };
+    contents(bodies).find_map(behind).unwrap_or_else(|| panic!("{stamp} has not come"))
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(super) const SETTINGS: &[Setting] = &[
               without it. With 1 only a user of the group kernel.io_uring_group may use it.",
         worth: &[Worth::Source {
             name: "Linux, Documentation/admin-guide/sysctl/kernel.rst",
-            place: "io_uring_disabled",
+            place: "io_uring_disabled, io_uring_group",
         }],
         apply: Remedy::SysctlIfThere,
         undo: "sysctl -w kernel.io_uring_disabled=2",
@@ -33,5 +33,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         }],
         apply: Remedy::Advice("see what is found: it says what forbids it"),
         undo: "nothing was changed",
+    },
+    Setting {
+        id: "ring.operations",
+        section: Section::Ring,
+        title: "Operations that the shards use",
+        probe: Probe::Look(Look::RingOperations),
+        wanted: Wanted::Is("all"),
+        weight: Weight::Required,
+        why: "Sockets, files, timers and cancellation all go through the ring; there is no other \
+              way in the program.",
+        worth: &[Worth::Source { name: "io_uring_register(2)", place: "IORING_REGISTER_PROBE" }],
+        apply: Remedy::Advice("upgrade the kernel to Linux 6.1 or later"),
+        undo: "boot the old kernel",
     },
 ];

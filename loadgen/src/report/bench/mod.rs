@@ -1,12 +1,15 @@
 //! What benches found out: a part for each scenario, in which the servers of all files stand beside
 //! one another.
 
+mod handshakes;
+mod idle;
+
 use super::bars::{Bar, BarPlot, Part};
 use super::curves::{self, Series};
 use super::markup::{Figure, NONE, Style, Table};
 use super::page::Page;
-use super::units::{count, figure, figure_or_none, mebibytes, megabytes, percent};
-use crate::results::{BenchResults, CountedRun, IdleResult, MailRun, StoredRun};
+use super::units::{count, figure, figure_or_none, mebibytes, megabytes};
+use crate::results::{BenchResults, CountedRun, MailRun, StoredRun};
 use crate::stats::Spread;
 
 /// A scenario of all files.
@@ -27,19 +30,11 @@ struct Row<'a> {
     counted: Option<CountedRun>,
 }
 
-/// Idle connections of one server of one file.
-#[derive(Debug)]
-struct IdleRow<'a> {
-    label: String,
-    style: Style,
-    result: &'a IdleResult,
-}
-
 /// Adds all `benches`, each with its name.
 pub(super) fn add(page: &mut Page, benches: &[(&str, &BenchResults)]) {
     let mut looks = Looks { several: benches.len() > 1, labels: Vec::new() };
     let scenarios = scenarios(benches, &mut looks);
-    let idle = idle_rows(benches, &mut looks);
+    let idle = idle::rows(benches, &mut looks);
     page.section(if looks.several { "Benches" } else { "Bench" }, "");
     for (name, bench) in benches {
         let mut facts = vec![(
@@ -64,14 +59,18 @@ pub(super) fn add(page: &mut Page, benches: &[(&str, &BenchResults)]) {
             format!("server {}, source and sink {}", bench.server_cpus, bench.generator_cpus),
         ));
         page.facts(&bench.header, &facts);
+        for note in &bench.notes {
+            page.paragraph(note);
+        }
     }
     summary(page, &scenarios, &looks);
     for scenario in &scenarios {
         scenario.add(page);
     }
     if !idle.is_empty() {
-        add_idle(page, &idle);
+        idle::add(page, &idle);
     }
+    handshakes::add(page, benches, &mut looks);
 }
 
 /// What the servers say about themselves.
@@ -130,18 +129,6 @@ fn scenarios<'a>(benches: &[(&str, &'a BenchResults)], looks: &mut Looks) -> Vec
         }
     }
     scenarios
-}
-
-fn idle_rows<'a>(benches: &[(&str, &'a BenchResults)], looks: &mut Looks) -> Vec<IdleRow<'a>> {
-    let mut rows = Vec::new();
-    for (file, bench) in benches {
-        for result in &bench.idle {
-            let (label, style) = looks.of(file, &result.server);
-            rows.push(IdleRow { label, style, result });
-        }
-    }
-    rows.sort_by_key(|row| row.result.connections);
-    rows
 }
 
 /// One line for each scenario, with a column for each server.
@@ -491,55 +478,4 @@ fn median_note(runs: usize, direction: &str) -> String {
     } else {
         direction.to_owned()
     }
-}
-
-fn add_idle(page: &mut Page, rows: &[IdleRow<'_>]) {
-    page.section("Idle connections", "Connections that were greeted and say nothing.");
-    let of_each = |row: &IdleRow<'_>| {
-        let grown = row.result.memory_bytes.saturating_sub(row.result.memory_before_bytes);
-        grown as f64 / f64::from(row.result.connections.max(1))
-    };
-    let bars = |of: &dyn Fn(&IdleRow<'_>) -> f64| -> Vec<Bar> {
-        let bar = |row: &IdleRow<'_>| Bar {
-            label: format!("{}, {}", row.label, count(row.result.connections.into())),
-            style: row.style,
-            parts: vec![Part { name: "", value: of(row) }],
-            range: None,
-        };
-        rows.iter().map(bar).collect()
-    };
-    let plot = |title: &str, unit: &str, bars| {
-        let (title, note, unit) =
-            (title.to_owned(), "Shorter is better.".to_owned(), unit.to_owned());
-        BarPlot { title, note, unit, bars }.figure()
-    };
-    page.figures([
-        plot("Memory of a connection, KiB", "KiB", bars(&|row| of_each(row) / 1_024.0)),
-        plot("CPU to open a connection, µs", "µs", bars(&|row| row.result.cpu_us_per_connection)),
-    ]);
-    let mut table = Table::new(
-        "Idle connections (memory: proportional set size of all the server's processes)",
-        &[
-            "server",
-            "connections",
-            "MiB without",
-            "MiB with",
-            "bytes a connection",
-            "CPU µs to open one",
-            "of a CPU while idle",
-        ],
-    );
-    for row in rows {
-        let result = row.result;
-        table.push(vec![
-            row.label.clone(),
-            count(result.connections.into()),
-            figure(mebibytes(result.memory_before_bytes)),
-            figure(mebibytes(result.memory_bytes)),
-            figure(of_each(row)),
-            figure(result.cpu_us_per_connection),
-            percent(result.cpu_idle_share),
-        ]);
-    }
-    page.table(&table);
 }
