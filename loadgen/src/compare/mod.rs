@@ -73,7 +73,7 @@ pub(crate) struct Row {
     pub(crate) b: Runs,
     /// Median of B to median of A.
     pub(crate) ratio: f64,
-    /// Where the ratio lies with the confidence asked for.
+    /// Where the ratio lies with the confidence asked for; not of too few runs.
     pub(crate) ratio_low: Option<f64>,
     pub(crate) ratio_high: Option<f64>,
     /// How often chance alone sets such runs at least as far apart.
@@ -204,10 +204,13 @@ fn row(subject: &Subject, figure: Figure, a: &[f64], b: &[f64], strictness: &Str
     let (runs_a, runs_b) = (Runs::of(a), Runs::of(b));
     let ratio = runs_b.median / runs_a.median;
     let p = statistics::rank_test(a, b);
-    let interval = statistics::ratio_interval(a, b, strictness.confidence);
     let level = 1.0 - strictness.confidence;
+    let too_few = statistics::least_p(a.len(), b.len()) >= level;
+    // Of too few runs an interval would only pretend to know something.
+    let interval =
+        if too_few { None } else { statistics::ratio_interval(a, b, strictness.confidence) };
     let leaves_out_1 = interval.is_some_and(|(low, high)| low > 1.0 || high < 1.0);
-    let verdict = if statistics::least_p(a.len(), b.len()) >= level {
+    let verdict = if too_few {
         Verdict::TooFewRuns
     } else if p >= level || !leaves_out_1 {
         Verdict::NoDifferenceShown

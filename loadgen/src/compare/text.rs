@@ -67,9 +67,7 @@ pub(crate) fn text(comparison: &Comparison) -> String {
 fn line(row: &Row) -> String {
     let side = |runs: &super::Runs| format!("{} ({})", figure(runs.median), runs.runs);
     let interval = match (row.ratio_low, row.ratio_high) {
-        (Some(low), Some(high)) if row.verdict != Verdict::TooFewRuns => {
-            format!("{low:.3}–{high:.3}")
-        }
+        (Some(low), Some(high)) => format!("{low:.3}–{high:.3}"),
         _ => "-".to_owned(),
     };
     let p = if row.p < 0.001 { "<0.001".to_owned() } else { format!("{:.3}", row.p) };

@@ -3,7 +3,7 @@
 use super::markup::Table;
 use super::page::Page;
 use super::source::refusals_table;
-use super::units::count;
+use super::units::{self, count};
 use crate::results::SinkResults;
 
 /// Adds all `sinks`, each with its name.
@@ -30,6 +30,9 @@ pub(super) fn add(page: &mut Page, sinks: &[(&str, &SinkResults)]) {
             table.push(vec![name.to_owned(), count(number)]);
         }
         page.table(&table);
+        if !sink.delivered.is_empty() {
+            page.table(&runs_table(sink));
+        }
         if !sink.domains.is_empty() {
             let mut table = Table::new("By domain", &["domain", "recipients", "refused"]);
             for it in &sink.domains {
@@ -41,4 +44,24 @@ pub(super) fn add(page: &mut Page, sinks: &[(&str, &SinkResults)]) {
             page.table(&refusals_table(&sink.refusals));
         }
     }
+}
+
+/// What came of each source, which `loadgen verify` compares with what was acknowledged.
+fn runs_table(sink: &SinkResults) -> Table {
+    let late = format!("later than {} s", units::mark(sink.late_after_s));
+    let mut table =
+        Table::new("By the run of a source", &["run", "messages", "copies", "altered", &late]);
+    for run in &sink.delivered {
+        // Both ends belong to a stretch.
+        let messages =
+            run.messages.iter().map(|it| it.to.saturating_sub(it.from).saturating_add(1));
+        table.push(vec![
+            run.run.clone(),
+            count(messages.fold(0, u64::saturating_add)),
+            count(run.copies),
+            count(run.altered_messages),
+            count(run.late_messages),
+        ]);
+    }
+    table
 }

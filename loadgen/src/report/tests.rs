@@ -64,6 +64,16 @@ fn sources_are_shown_alone_and_beside_one_another() {
 }
 
 #[test]
+fn a_sink_tells_what_came_of_each_run() {
+    let page = page(&[("sink", &made_up::sink())]);
+    let row =
+        "<th scope=\"row\">00000000deadbeef</th><td>49,999</td><td>1</td><td>2</td><td>3</td>";
+    for part in ["<h2>Sink</h2>", row, "later than 60 s", "5.1.1 No such user, made up"] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+}
+
+#[test]
 fn nothing_from_a_file_becomes_markup_and_nothing_is_fetched() {
     let page = page(&[("<i>name</i>", &made_up::bench(1, 1.0)), ("source", &made_up::source())]);
     for part in ["<i>", "<script", "made-up <peer>", "http:", "https:", "url(", "@import", "src="] {

@@ -5,7 +5,8 @@
 //!
 //! # Guarantees
 //! A file says what it is ([`Header`]), so that a wrong one is refused with its name and kind.
-//! Fields may be added within a version; none changes its meaning.
+//! Fields may be added within a version, each with a default, so that older files can still be
+//! read; none changes its meaning.
 //!
 //! # Units
 //! In the name of each field: `_s`, `_ms`, `_us`, `_bytes`. Shares lie between 0 and 1.

@@ -93,6 +93,8 @@ pub(crate) fn source() -> Value {
             }),
         ),
         ("bytes", json!(102_400_000)),
+        ("acknowledged", json!([{"from": 0, "to": 49_999, "recipients": 1}])),
+        ("acknowledged_not_kept", json!(0)),
         (
             "steps",
             json!([
@@ -126,6 +128,7 @@ pub(crate) fn sink() -> Value {
         ("recipients", 50_000),
         ("bytes", 102_400_000),
         ("unmarked", 0),
+        ("not_told_apart", 0),
         ("distinct", 49_999),
         ("duplicates", 1),
     ] {
@@ -134,6 +137,17 @@ pub(crate) fn sink() -> Value {
     results["refusals"] = json!([
         {"code": 550, "stage": "RCPT", "count": 7, "example": "5.1.1 No such user, made up"},
     ]);
+    results["late_after_s"] = 60.0.into();
+    results["delivered"] = json!([{
+        "run": "00000000deadbeef",
+        "messages": [{"from": 0, "to": 49_998, "recipients": 1}],
+        "copies": 1,
+        "duplicated": [{"number": 17, "copies": 1}],
+        "altered_messages": 2,
+        "altered": [23, 42],
+        "late_messages": 3,
+        "late": [5, 6, 7],
+    }]);
     results["domains"] = json!([{"domain": "a.example", "recipients": 50_000, "refused": 7}]);
     results
 }

@@ -49,12 +49,12 @@ fn check_satisfied(kind: &str, results: &Value) {
 }
 
 #[test]
-fn what_source_writes_satisfies_its_schema() {
+fn what_source_and_sink_write_satisfies_their_schemas() {
     let mut sink = Sink::start(&[]);
     let sent = send(&sink.address, &["--messages", "200", "--rate", "1000"]);
-    sink.stop();
     assert_eq!(sent.report["accepted"], 200);
     check_satisfied("source", &sent.report);
+    check_satisfied("sink", &sink.stop());
 }
 
 #[test]
