@@ -43,6 +43,27 @@ pub enum Command {
         #[arg(long)]
         with_passwords: bool,
     },
+    /// Say what of this host should be otherwise for this server, why, and what mends it
+    ///
+    /// Reads settings, asks the name servers, and writes to the disk of the spool for two seconds;
+    /// nothing is changed. Exit status: 0 all well, 1 advice, 2 the server cannot run.
+    Doctor {
+        /// Configuration file; without it the embedded default holds
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print everything as a JSON array, for programs
+        #[arg(long)]
+        json: bool,
+        /// Print also what is as wanted, and what could not be looked at
+        #[arg(long)]
+        all: bool,
+        /// Leave out what is measured: commits, clock, name servers
+        #[arg(long)]
+        quick: bool,
+        /// Try to connect to port 25 of these hosts, as mail to them would
+        #[arg(long, value_name = "HOST[,HOST]", value_delimiter = ',')]
+        port_25: Vec<String>,
+    },
     /// Read a password from standard input and print the string for `password` in `[[user]]`
     Password {
         /// Print a SCRAM-SHA-256 verifier, which serves SCRAM besides PLAIN and LOGIN, in place of

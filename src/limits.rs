@@ -3,8 +3,10 @@
 //! A bound that an operator may want to move is a configuration key whose default stands here.
 //! Relations between bounds are asserted when the program is compiled.
 
+mod doctor;
 mod reception;
 
+pub use self::doctor::*;
 pub use self::reception::*;
 
 // Process.

@@ -17,6 +17,7 @@ use ringpost::admin::{Admin, Monitored, ShardView, Signal};
 use ringpost::cli::{Cli, Command, SpoolCommand, ready_line};
 use ringpost::config::{Config, Destination, HostFacts, Passwords};
 use ringpost::counters::PublishedCounters;
+use ringpost::doctor::{self, Examination, Form};
 use ringpost::io::memory::{MemorySource, MemoryWatch};
 use ringpost::io::time;
 use ringpost::limits::MEMORY_LOOK_MS;
@@ -36,6 +37,10 @@ fn main() -> ExitCode {
             serve(config.as_deref(), route.as_ref(), log.as_deref())
         }
         Command::Check { config, with_passwords } => check(config.as_deref(), with_passwords),
+        Command::Doctor { config, json, all, quick, port_25 } => {
+            let form = if json { Form::Json } else { Form::Text { all } };
+            doctor(config.as_deref(), form, Examination { measures: !quick, port_25 })
+        }
         Command::Password { scram } => password(scram),
         Command::Spool { command: SpoolCommand::Verify { directory } } => {
             report_spool(&directory, Report::Verify)
@@ -93,6 +98,20 @@ fn check(path: Option<&Path>, with_passwords: bool) -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         },
         Err(error) => refuse([error]),
+    }
+}
+
+fn doctor(path: Option<&Path>, form: Form, examination: Examination) -> ExitCode {
+    let facts = HostFacts::probe();
+    let config = match Config::load(path, &facts) {
+        Ok(config) => config,
+        Err(error) => return refuse(error.to_string().lines()),
+    };
+    let diagnosis = doctor::examine(config, facts, examination);
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match diagnosis.write(form, &mut out).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::from(diagnosis.exit_status()),
+        Err(_) => ExitCode::from(UNUSABLE),
     }
 }
 

@@ -28,6 +28,7 @@ use crate::limits::{PROCESS_DESCRIPTOR_COUNT, SHARD_DESCRIPTOR_COUNT, SHARD_MEML
 
 pub(crate) use self::addresses::complaint as address_complaint;
 pub use self::spool_directory::SpoolLock;
+pub(crate) use self::spool_directory::{complaint as spool_complaint, holder as spool_holder};
 
 /// Something about the host that keeps the server from running.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +79,12 @@ pub fn prepare(config: &Config) -> Result<PreparedHost, Vec<Complaint>> {
             Err(complaints)
         }
     }
+}
+
+/// Why no ring can be made here as the shards make it.
+pub(crate) fn ring_complaint_here() -> Option<Complaint> {
+    let state = probe::state();
+    kernel_complaint(&state.kernel_release).or_else(|| ring_complaint(&state))
 }
 
 /// Descriptors that a server of this configuration may need at once.

@@ -44,6 +44,28 @@ pub(super) fn prepare(path: &Path) -> Result<SpoolLock, Complaint> {
     Ok(lock)
 }
 
+/// Why the file system of the directory at `path` cannot hold a spool; a block is written to it and
+/// removed again.
+pub(crate) fn complaint(path: &Path) -> Option<Complaint> {
+    try_direct_write(path).err()
+}
+
+/// The process that has the spool at `path`, if one does that can be found out.
+pub(crate) fn holder(path: &Path) -> Option<u32> {
+    let file = File::open(path.join(LOCK_FILE)).ok()?;
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::WOULDBLOCK) => read_holder(&file),
+        Ok(()) | Err(_) => None,
+    }
+}
+
+/// The number that the holder of a lock has written to it.
+fn read_holder(file: &File) -> Option<u32> {
+    let mut holder = String::new();
+    file.take(20).read_to_string(&mut holder).ok()?;
+    holder.trim().parse().ok()
+}
+
 /// Makes `path` and what is missing above it, each durable before the next: otherwise a crash could
 /// take away a spool whose mail was acknowledged.
 fn make_durable_directory(path: &Path) -> io::Result<()> {
@@ -82,13 +104,9 @@ fn take(path: &Path) -> Result<SpoolLock, Complaint> {
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => {
-            let mut holder = String::new();
             // Only for the message: what cannot be read is left out.
-            let _ = (&file).take(20).read_to_string(&mut holder);
-            let holder = match holder.trim().parse::<u32>() {
-                Ok(process) => format!(" (process {process})"),
-                Err(_) => String::new(),
-            };
+            let holder = read_holder(&file).map(|process| format!(" (process {process})"));
+            let holder = holder.unwrap_or_default();
             return Err(Complaint::new(
                 format!("the spool {} is in use by another ringpost{holder}", path.display()),
                 "stop that one, or give this one a spool.path of its own",

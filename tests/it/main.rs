@@ -23,6 +23,7 @@ mod clients;
 mod content_attacks;
 mod crash;
 mod dns;
+mod doctor;
 mod extensions;
 mod full_disk;
 mod lifecycle;

@@ -10,6 +10,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 mod apply;
+mod doctor;
 mod guide;
 mod irq;
 mod namespace;

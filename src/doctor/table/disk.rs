@@ -82,9 +82,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         title: "How the disk makes a write durable",
         probe: Probe::Look(Look::SpoolWriteCache),
         wanted: Wanted::OneOf(&["no volatile cache", "FUA"]),
-        weight: Weight::Advice,
+        weight: Weight::Note,
         why: "Otherwise each commit is a write and a flush of the whole cache, with what others \
-              have in it.",
+              have in it. What that costs the measurement of the commits says: behind a virtual \
+              disk it may be nothing.",
         worth: &[Worth::Source {
             name: "Linux, Documentation/block/writeback_cache_control.rst",
             place: "Forced Unit Access",
@@ -100,9 +101,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         title: "Disk that turns",
         probe: Probe::EachDisk("rotational"),
         wanted: Wanted::Is("0"),
-        weight: Weight::Advice,
+        weight: Weight::Note,
         why: "A commit waits for the disk to turn round: 8 ms at 7,200 a minute, where a solid one \
-              takes a tenth of a millisecond.",
+              takes a tenth of a millisecond. Virtual disks say it without turning: believe the \
+              measurement.",
         worth: &[Worth::Source {
             name: "Linux, Documentation/ABI/stable/sysfs-block",
             place: "/sys/block/<disk>/queue/rotational",
@@ -159,7 +161,7 @@ pub(super) const SETTINGS: &[Setting] = &[
               that is flushed each time.",
         worth: &[Worth::Measured {
             command: "RINGPOST_BENCH_DIR={spool} cargo bench --bench commit",
-            result: "120 µs on a virtual disk with FUA",
+            result: "120 µs on a virtual disk that flushes (write back, no FUA)",
         }],
         apply: Remedy::Advice("take a disk with power-loss protection"),
         undo: "nothing was changed",
@@ -175,7 +177,7 @@ pub(super) const SETTINGS: &[Setting] = &[
               disk now.",
         worth: &[Worth::Measured {
             command: "RINGPOST_BENCH_DIR={spool} cargo bench --bench commit",
-            result: "120 µs is the median on a virtual disk with FUA; 2 to 6 ms beside a \
+            result: "120 µs is the median on a virtual disk; 2 to 6 ms beside a \
                          running compiler",
         }],
         apply: Remedy::Advice(
@@ -194,7 +196,7 @@ pub(super) const SETTINGS: &[Setting] = &[
               second.",
         worth: &[Worth::Measured {
             command: "RINGPOST_BENCH_DIR={spool} cargo bench --bench commit",
-            result: "30,700 a second on a virtual disk with FUA",
+            result: "30,700 a second on a virtual disk",
         }],
         apply: Remedy::Advice("take a faster disk"),
         undo: "nothing was changed",

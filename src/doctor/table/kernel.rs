@@ -28,7 +28,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         wanted: Wanted::ReleaseFrom(6, 6),
         weight: Weight::Note,
         why: "Before, the end of each commit went through a workqueue of the kernel: one more \
-              thread, and one more wake-up.",
+              thread, and one more wake-up. From here on it does so only where a flush must \
+              follow.",
         worth: &[Worth::Source {
             name: "Linux, patch series \"Improve async iomap DIO performance\", July 2023",
             place: "commits 099ada2c8726, 3a0be38cc84d",

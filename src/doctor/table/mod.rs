@@ -141,8 +141,6 @@ pub(super) enum Probe {
     File(&'static str),
     /// A file below `/sys/devices/system/cpu/cpuN/` of each CPU that a shard runs on.
     EachCpu(&'static str),
-    /// A file below `/sys/class/net/NAME/` of each physical interface that is up.
-    EachInterface(&'static str),
     /// A file below `/sys/block/NAME/queue/` of each disk that the spool lies on.
     EachDisk(&'static str),
     /// Found out in a way of its own.
@@ -182,15 +180,11 @@ pub(super) enum Look {
     /// CPUs that packets of one receive queue are spread to (RPS) or served on by interrupt: those
     /// shards' CPUs that serve no packets — a number.
     CpusWithoutPackets,
-    /// Receive ring: its length in percent of the longest that the interface can have (`ethtool`).
-    ReceiveRing,
     /// Packets that the interface dropped for want of room, per million received — a number.
     PacketsMissed,
     /// Offloads that are off and could be on, of TSO, GSO, GRO and checksums (`ethtool`) —
     /// `none`, or their names.
     OffloadsOff,
-    /// Adaptive receive coalescing (`ethtool`) — `on`, `off`.
-    ReceiveCoalescing,
 
     // Sockets.
     /// Connections that were dropped because a backlog was full, since boot — a number.
@@ -267,8 +261,6 @@ pub(super) enum Wanted {
     AtMost(u64),
     /// A number that depends on the host, with the rule as the guide says it.
     AtLeastFor(fn(&Host) -> u64, &'static str),
-    /// The same as an upper bound.
-    AtMostFor(fn(&Host) -> u64, &'static str),
     /// Two numbers that include these: `10240 65535`.
     Spans(u64, u64),
     /// A kernel release from this one on.

@@ -28,8 +28,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         probe: Probe::Look(Look::CpusWithoutPackets),
         wanted: Wanted::AtMost(0),
         weight: Weight::Advice,
-        why: "Otherwise the CPUs that do serve them are full while the others wait: the kernel's \
-              part of a small message is larger than the server's.",
+        why: "Otherwise the CPUs that do serve them are full while the others wait.",
         worth: &[Worth::Source {
             name: "Linux, Documentation/networking/scaling.rst",
             place: "RSS IRQ Configuration; RPS, Suggested Configuration",

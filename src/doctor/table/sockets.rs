@@ -16,8 +16,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         worth: &[
             Worth::Measured {
                 command: "tuning/measure backlog",
-                result: "2,000 clients at once: with 128 the slowest wait a second and more, with 4096 \
-                         none does",
+                result: "2,000 clients at once: with 128 the slowest wait a second and more, with \
+                         4096 none does",
             },
             Worth::Source { name: "listen(2)", place: "somaxconn" },
         ],

@@ -50,6 +50,7 @@ mod completion;
 mod operation;
 mod socket;
 mod submission;
+mod support;
 mod wakeup;
 
 #[cfg(test)]
@@ -59,6 +60,7 @@ pub use buffers::ReceivedBytes;
 pub use completion::Completion;
 pub use operation::SendPart;
 pub use socket::{ListenerKey, SocketKey};
+pub use support::missing_operations;
 pub use wakeup::{Sleep, Waker};
 
 use buffers::BufferGroup;
