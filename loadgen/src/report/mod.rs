@@ -81,7 +81,8 @@ fn html(results: &[Named<'_>]) -> String {
     let title = format!("Load report: {}", names.join(", "));
     let mut page = Page::new(
         "Load report",
-        "Measured with loadgen. Figures compare only within one bench, or between runs on the same quiet machine.",
+        "Measured with loadgen. Figures compare only within one bench, or between runs on the same \
+         quiet machine.",
     );
     if !benches.is_empty() {
         bench::add(&mut page, &benches);

@@ -8,6 +8,7 @@
 )]
 
 mod accounting;
+mod behaviour;
 mod bench;
 mod compare;
 mod dialogue;

@@ -1,4 +1,4 @@
-//! The JSON Schemas, asked of another implementation: what the program writes must satisfy them, and
+//! The JSON Schemas, asked of another implementation: what the program writes satisfies them, and
 //! what it does not write must not.
 
 use std::fs;
