@@ -127,11 +127,13 @@ smtp_connection_cache_destinations = {next_hop}
     text
 }
 
-/// Debian's master.cf without chroot, and without what takes no part.
+/// Debian's master.cf without chroot, and without what takes no part. A flush fails where there is
+/// no pickup (postqueue(1)).
 fn master_cf(address: SocketAddr, tls: TlsMode) -> String {
     let wrapper = if tls == TlsMode::Implicit { " -o smtpd_tls_wrappermode=yes" } else { "" };
     format!(
         "{address} inet n - n - - smtpd{wrapper}
+pickup unix n - n 60 1 pickup
 tlsmgr unix - - n 1000? 1 tlsmgr
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
