@@ -19,6 +19,7 @@
 mod attacks;
 mod bad_host;
 mod bad_input;
+mod bench;
 mod clients;
 mod content_attacks;
 mod crash;

@@ -371,7 +371,9 @@ fn subjects(args: &BenchArgs) -> io::Result<Vec<Subject>> {
         subjects.push(Subject::Peer(installed));
     }
     if args.floor {
-        let program = env::current_exe()?.with_file_name("ringpost-floor");
+        // It is built with Ringpost.
+        let beside = args.ringpost.clone().map_or_else(env::current_exe, Ok)?;
+        let program = beside.with_file_name("ringpost-floor");
         let program = existing(&program, "leave out --floor")?;
         subjects.push(Subject::Floor { program });
     }

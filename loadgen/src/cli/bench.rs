@@ -46,8 +46,8 @@ pub(crate) struct BenchArgs {
     /// Leave Ringpost out.
     #[arg(long, requires = "peer")]
     pub(crate) only_peer: bool,
-    /// Show the floor too: a program that answers the dialogue and does nothing else [it is beside
-    /// this one: ringpost-floor].
+    /// Show the floor too: a program that answers the dialogue and does nothing else [it is
+    /// ringpost-floor, beside ringpost].
     #[arg(long, conflicts_with = "tls")]
     pub(crate) floor: bool,
     /// Runs of each scenario and server; the report has medians.

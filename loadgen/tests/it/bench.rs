@@ -49,7 +49,7 @@ fn is_clean(directory: &Path) -> bool {
 }
 
 fn messages(report: &Value, table: usize) -> &Value {
-    &report["mail"][table]["rows"][0]["runs"][0]["messages"]
+    &report["mail"][table]["servers"][0]["runs"][0]["messages"]
 }
 
 #[test]
@@ -58,14 +58,60 @@ fn a_stand_in_for_ringpost_is_measured() {
     stand_in(directory.path());
     let options = ["accept", "idle", "--ringpost", "./ringpost", "--messages", "400"];
     let mut command = bench(directory.path(), &options);
-    let output = command.args(["--idle-connections", "50"]).output().unwrap();
+    let output = command.args(["--idle-connections", "50", "--no-counts"]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
-    for part in ["connections kept", "a connection for each", "ringpost", "(50 connections)"] {
+    for part in ["connections kept", "a connection for each", "ringpost", "idle MiB"] {
         assert!(text(&output).contains(part), "{part} in {}", text(&output));
     }
     let report = read_json(&directory.path().join("report.json"));
     assert_eq!((messages(&report, 0), messages(&report, 1)), (&400.into(), &400.into()));
+    assert_eq!(report["idle"][0]["connections"], 50);
     assert!(report["idle"][0]["memory_bytes"].as_u64().unwrap() > 100_000);
+    assert!(is_clean(directory.path()));
+}
+
+/// Each server is given shares of what itself came to, which has to be measured first.
+#[test]
+fn latency_is_measured_at_shares_of_the_most() {
+    let directory = tempfile::tempdir().unwrap();
+    stand_in(directory.path());
+    let options = ["latency", "--ringpost", "./ringpost", "--messages", "300", "--no-counts"];
+    let output = bench(directory.path(), &options).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let report = read_json(&directory.path().join("report.json"));
+    let figure = |table: usize, path: &str| {
+        let server = &report["mail"][table]["servers"][0];
+        server.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path}: {server}"))
+    };
+    assert_eq!(report["mail"][0]["scenario"], "accept-kept");
+    let most = figure(0, "/runs/0/messages_per_second");
+    for (table, percent) in [(1, 50), (2, 80), (3, 95)] {
+        assert_eq!(report["mail"][table]["scenario"], format!("latency-{percent}"));
+        let share = figure(table, "/offered_per_second") / most * 100.0;
+        assert!((share - f64::from(percent)).abs() < 1e-6, "{share} for {percent}");
+        assert_eq!(messages(&report, table), &Value::from(300));
+        assert!(figure(table, "/runs/0/latency/p99_ms") > 0.0);
+    }
+}
+
+/// What cannot be had on this machine is told and does not end the bench.
+#[test]
+fn what_cannot_be_measured_is_noted() {
+    let directory = tempfile::tempdir().unwrap();
+    stand_in(directory.path());
+    let options = ["accept", "idle", "--ringpost", "./ringpost", "--messages", "20"];
+    let mut command = bench(directory.path(), &options);
+    // No perf there, and a shell for the stand-in by its own path.
+    command.args(["--idle-connections", "5,4000000000"]).env("PATH", "/nowhere:/bin");
+    let perf = Path::new("/bin/perf").exists();
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let report = read_json(&directory.path().join("report.json"));
+    let notes = report["notes"].as_array().unwrap();
+    let noted = |part: &str| notes.iter().any(|note| note.as_str().unwrap().contains(part));
+    assert!(noted("4000000000 idle connections"), "{notes:?}");
+    assert_eq!(noted("are not counted"), !perf, "{notes:?}");
+    assert_eq!(report["idle"].as_array().unwrap().len(), 1);
     assert!(is_clean(directory.path()));
 }
 
@@ -105,7 +151,7 @@ fn postfix_takes_mail_over_tls() {
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         let options = ["accept", "idle", "--peer", "postfix", "--only-peer", "--messages", "30"];
         let mut command = bench(directory.path(), &options);
-        command.args(["--warm-up", "5", "--tls", tls, "--idle-connections", "3"]);
+        command.args(["--warm-up", "5", "--tls", tls, "--idle-connections", "3", "--no-counts"]);
         let output = command.output().unwrap();
         if !rustix::process::geteuid().is_root() {
             assert!(text(&output).contains("only be started by root"), "{}", text(&output));
@@ -127,6 +173,7 @@ fn postfix_takes_and_relays() {
     fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
     let options = ["--peer", "postfix", "--only-peer", "--messages", "60", "--warm-up", "20"];
     let mut command = bench(directory.path(), &options);
+    command.args(["accept", "relay", "drain", "idle", "--backlog", "60", "--no-counts"]);
     let output = command.args(["--idle-connections", "10"]).output().unwrap();
     if !rustix::process::geteuid().is_root() {
         assert!(text(&output).contains("only be started by root"), "{}", text(&output));
@@ -136,10 +183,12 @@ fn postfix_takes_and_relays() {
     let report = read_json(&directory.path().join("report.json"));
     // One of so few messages may take less than a tick of the clock that CPU time is told in.
     let mut cpu_us_per_message = 0.0;
-    for table in 0..3 {
+    for table in 0..4 {
         assert_eq!(messages(&report, table), &Value::from(60));
-        let run = &report["mail"][table]["rows"][0]["runs"][0];
-        cpu_us_per_message += run["cpu_us_per_message"].as_f64().unwrap();
+        let run = &report["mail"][table]["servers"][0]["runs"][0];
+        for part in ["cpu_user_us_per_message", "cpu_system_us_per_message"] {
+            cpu_us_per_message += run[part].as_f64().unwrap();
+        }
         assert_eq!(run["failed"], 0);
     }
     assert!(cpu_us_per_message > 1.0, "{report}");

@@ -26,10 +26,14 @@ use crate::net;
 use crate::process::Tree;
 use crate::tls::TlsMode;
 
-/// smtpctl wants to be of its group, as it is where it is installed.
+/// smtpctl wants to be of its group, as it is where it is installed. Names are looked up in the
+/// hosts file alone, as if there were no name server: OpenSMTPD wants the name of each client, and
+/// has no setting against it.
 const SCRIPT: &str = r#"
 add_user opensmtpd 64990
 add_user opensmtpq 64991
+rm -f /etc/resolv.conf
+echo 'lookup file' >/etc/resolv.conf
 mkdir -p /var/lib/opensmtpd/empty /var/spool/smtpd spool
 chmod 711 spool
 mount --bind spool /var/spool/smtpd
