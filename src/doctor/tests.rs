@@ -392,6 +392,9 @@ fn the_json_has_every_entry() {
     ] {
         assert_eq!(one[key], value, "{key}");
     }
+    let offloads = objects.iter().find(|object| object["id"] == "nic.offloads").unwrap();
+    assert_eq!(offloads["undo"], "ethtool -K eth0 with off for each that was off");
+    assert!(!String::from_utf8_lossy(&text).contains("{items}"));
     assert!(one["why"].is_string() && one["undo"].is_string() && one["worth"].is_array());
 }
 
