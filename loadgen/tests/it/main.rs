@@ -16,6 +16,7 @@ mod dialogue_server;
 mod harness;
 mod made_up;
 mod pair;
+mod peers;
 mod postfix_tools;
 mod reconnect;
 mod report;
