@@ -162,6 +162,11 @@ impl<S: Read + Write> Wire<S> {
         self.tls = Some(Box::new(tls.into()));
     }
 
+    /// Whether TLS has begun, and nothing can be said in it yet.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+
     /// When the handshake ended, if it has since the last call.
     pub(crate) const fn take_handshake_end(&mut self) -> Option<Instant> {
         self.handshake_ended_at.take()

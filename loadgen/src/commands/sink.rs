@@ -94,10 +94,14 @@ fn keys(args: &SinkArgs) -> io::Result<Keys> {
     keys.delay = DelayKeys {
         greeting: every.clone(),
         ehlo: every.clone(),
+        starttls: every.clone(),
+        auth: every.clone(),
         mail: every.clone(),
         rcpt: every.clone(),
-        data: every,
+        data: every.clone(),
         end_of_data: end_of_data.map(Delay::Always),
+        other: every.clone(),
+        quit: every,
     };
     keys.reply = refusals.into_iter().filter(|refusal| refusal.share > 0.0).collect();
     Ok(keys)
