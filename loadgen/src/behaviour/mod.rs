@@ -103,6 +103,8 @@ pub(crate) enum CertificateKind {
     /// Nothing but that nobody vouches for it.
     #[default]
     SelfSigned,
+    /// Nothing; it is of the sink's own authority, as those below are.
+    Sound,
     /// It ended years ago.
     Expired,
     /// It is for another host.

@@ -63,6 +63,7 @@ fn sink_settings(args: SinkArgs) -> io::Result<SinkSettings> {
         bodies: args.bodies,
         exit_after: args.exit_after,
         late_after: duration(args.late_after_s, 1.0)?,
+        authority: args.authority,
     })
 }
 
