@@ -15,7 +15,7 @@ use ringpost::io::dns::codec::{RecordKind, Records, Reply, decode_reply, encode_
 const ID: u16 = 0x1234;
 const NAME: &str = "destination.example";
 
-/// A reply as name servers write it, whose names after the first point back to it (RFC 1035 §4.1.4):
+/// A reply as name servers write it, whose names point back to the first one (RFC 1035 §4.1.4):
 /// `count` MX records of preference 10, 20, … to `mx0`, `mx1`, … below the name.
 fn mx_reply(count: u8) -> Vec<u8> {
     const TTL_S: u32 = 3_600;

@@ -1,6 +1,6 @@
 //! The floor of a server on this ring: it answers the dialogue of SMTP and does nothing else. No
-//! command is parsed, no content copied, nothing is kept, nothing written. What a server costs
-//! above it is what its work costs; what is below it only another kernel can save.
+//! command is parsed, no content copied, nothing kept, nothing written. What a server costs above
+//! it is what its work costs; what is below it only another kernel can save.
 //!
 //! `ringpost-floor ADDRESS:PORT` runs a thread on each CPU that it is allowed (`taskset -c 0`) and
 //! prints `floor ready: ADDRESS:PORT`. `loadgen bench --floor` starts it beside the other servers.

@@ -83,16 +83,19 @@ impl Drop for ControlGroup {
 /// # Errors
 /// The group is there and does not tell.
 pub(crate) fn time_of(process: u32) -> io::Result<Option<GroupTime>> {
-    let Ok(groups) = fs::read_to_string(format!("/proc/{process}/cgroup")) else {
-        return Ok(None);
-    };
-    let Some(name) = own_group(&groups, &name_prefix()) else { return Ok(None) };
+    let Some(name) = name_of(process) else { return Ok(None) };
     let file = mount_point()?.join(name).join("cpu.stat");
     let text = fs::read_to_string(&file)?;
     match parse_time(&text) {
         Some(time) => Ok(Some(time)),
         None => Err(io::Error::other(format!("{} tells no CPU time", file.display()))),
     }
+}
+
+/// The path of the group of `process` below the mount point, if it is one that this process made.
+pub(crate) fn name_of(process: u32) -> Option<String> {
+    let groups = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
+    own_group(&groups, &name_prefix()).map(str::to_owned)
 }
 
 fn name_prefix() -> String {

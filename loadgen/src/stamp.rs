@@ -1,8 +1,8 @@
 //! What marks each message, so that loss, duplicates, changes and delay can be told at the other
 //! end: the header `X-Loadgen-Id: RUN-NUMBER DIGEST TIME`.
 //!
-//! DIGEST is that of every byte behind the stamp's line (CRC-32, 8 hexadecimal digits), TIME when the
-//! message was written for sending, in milliseconds since 1970.
+//! DIGEST is that of every byte behind the stamp's line (CRC-32, 8 hexadecimal digits), TIME when
+//! the message was written for sending, in milliseconds since 1970.
 //!
 //! # Guarantees
 //! `find(write(stamp)) == stamp`, and all stamps are equally long, so that they do not change the

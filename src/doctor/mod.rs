@@ -122,9 +122,14 @@ impl Finding {
 
     /// What mends it on this host.
     fn remedy(&self, host: &Host) -> String {
-        fill(&remedy(self.setting, &self.setting.wanted.to_set(host)), |word| {
+        self.filled(&remedy(self.setting, &self.setting.wanted.to_set(host)), host)
+    }
+
+    /// `text` with what the words in braces stand for on this host.
+    fn filled(&self, text: &str, host: &Host) -> String {
+        fill(text, |word| {
             Some(match word {
-                "items" => self.ill_items(host).join(" "),
+                "items" => self.items_to_mend(host).join(" "),
                 "wanted" => self.setting.wanted.to_set(host),
                 "spool" => host.config.spool.path.display().to_string(),
                 "mount" => probe::disk::mount(host).map_or_else(
@@ -137,11 +142,13 @@ impl Finding {
         })
     }
 
-    /// The CPUs, interfaces or disks that are not as wanted.
-    fn ill_items(&self, host: &Host) -> Vec<String> {
+    /// The CPUs, interfaces or disks that are not as wanted, or all if all are.
+    fn items_to_mend(&self, host: &Host) -> Vec<String> {
         let Found::Values(items) = &self.found else { return Vec::new() };
-        let ill = items.iter().filter(|item| !is_well(self.setting, item, host));
-        ill.filter_map(|item| item.of.clone()).collect()
+        let is_well_as_a_whole = self.verdict == Verdict::Well;
+        let chosen =
+            items.iter().filter(|item| is_well_as_a_whole || !is_well(self.setting, item, host));
+        chosen.filter_map(|item| item.of.clone()).collect()
     }
 }
 

@@ -35,7 +35,7 @@ struct Object {
     why: &'static str,
     worth: Vec<String>,
     command: String,
-    undo: &'static str,
+    undo: String,
 }
 
 impl Diagnosis {
@@ -65,9 +65,13 @@ impl Diagnosis {
             found: finding.found_text(),
             wanted: setting.wanted.in_words(Some(&self.host)),
             why: setting.why,
-            worth: setting.worth.iter().map(Worth::to_string).collect(),
+            worth: setting
+                .worth
+                .iter()
+                .map(|worth| finding.filled(&worth.to_string(), &self.host))
+                .collect(),
             command: finding.remedy(&self.host),
-            undo: setting.undo,
+            undo: finding.filled(setting.undo, &self.host),
         }
     }
 

@@ -199,71 +199,63 @@ fn a_good_host_is_well() {
     }
 }
 
+const LITTLE: &str = "Max open files 1024 1024 files\nMax locked memory 524288 524288 bytes\n";
+
+/// An entry, the file that is changed, what is in it then, and what is found.
+const WRONG: &[(&str, &str, &str, &str)] = &[
+    ("kernel.release", "proc/sys/kernel/osrelease", "5.15.0-1-amd64", "5.15.0-1-amd64"),
+    ("kernel.direct-writes", "proc/sys/kernel/osrelease", "6.1.0", "6.1.0"),
+    ("kernel.numa_balancing", "proc/sys/kernel/numa_balancing", "1", "1"),
+    ("kernel.io_uring_disabled", "proc/sys/kernel/io_uring_disabled", "2", "2"),
+    (
+        "cpu.governor",
+        "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor",
+        "powersave",
+        "0: performance; 1: powersave",
+    ),
+    ("cpu.shared-cores", "sys/devices/system/cpu/cpu0/topology/thread_siblings_list", "0-1", "1"),
+    ("cpu.memory-nodes", "sys/devices/system/cpu/cpu1/node1/cpulist", "1", "2"),
+    ("cpu.isolated", "sys/devices/system/cpu/isolated", "1-3", "1"),
+    ("cpu.sleep-states", "sys/devices/system/cpu/cpu0/cpuidle/state1/disable", "0", "0: 300"),
+    ("cpu.stolen", "proc/stat", "cpu 100 0 100 700 0 0 0 100 0 0\n", "10"),
+    ("nic.cpus-without-packets", "proc/irq/26/smp_affinity_list", "0", "eth0: 1"),
+    ("nic.missed", "sys/class/net/eth0/statistics/rx_missed_errors", "5", "eth0: 1"),
+    ("net.core.somaxconn", "proc/sys/net/core/somaxconn", "128", "128"),
+    (
+        "net.ipv4.ip_local_port_range",
+        "proc/sys/net/ipv4/ip_local_port_range",
+        "32768 60999",
+        "32768 60999",
+    ),
+    ("sockets.local-ports", "proc/sys/net/ipv4/ip_local_port_range", "20900 21099", "100"),
+    (
+        "sockets.listeners-in-port-range",
+        "proc/sys/net/ipv4/ip_local_port_range",
+        "1024 65535",
+        "2525: a connection out may take it",
+    ),
+    ("sockets.backlog-overflows", "proc/net/netstat", "TcpExt: ListenOverflows\nTcpExt: 7\n", "7"),
+    ("sockets.connection-tracking", "proc/sys/net/netfilter/nf_conntrack_max", "4096", "4096"),
+    ("limits.nofile", "proc/self/limits", LITTLE, "1024"),
+    ("limits.memlock", "proc/self/limits", LITTLE, "524288"),
+    ("disk.file-system", "proc/self/mountinfo", "btrfs /dev/none rw", "btrfs"),
+    ("disk.mount-options", "proc/self/mountinfo", "ext4 /dev/none rw,nobarrier", "nobarrier"),
+    ("disk.write-cache", "sys/block/nvme1n1/queue/write_cache", "write back", "nvme1n1: flush"),
+    ("disk.rotational", "sys/block/nvme1n1/queue/rotational", "1", "nvme1n1: 1"),
+    ("disk.scheduler", "sys/block/nvme1n1/queue/scheduler", "none [bfq]", "nvme1n1: bfq"),
+    ("memory.for-server", "proc/meminfo", "MemTotal: 1048576 kB\nSwapTotal: 0 kB\n", "16"),
+    ("memory.swap", "proc/meminfo", "MemTotal: 8388608 kB\nSwapTotal: 1 kB\n", "1024"),
+    (
+        "clock.source",
+        "sys/devices/system/clocksource/clocksource0/current_clocksource",
+        "hpet",
+        "hpet",
+    ),
+];
+
 #[test]
 fn each_thing_that_is_wrong_is_found() {
-    let limits = "Max open files 1024 1024 files\nMax locked memory 524288 524288 bytes\n";
-    // The entry, what is changed, what is found then.
-    let cases: &[(&str, &str, &str, &str)] = &[
-        ("kernel.release", "proc/sys/kernel/osrelease", "5.15.0-1-amd64", "5.15.0-1-amd64"),
-        ("kernel.direct-writes", "proc/sys/kernel/osrelease", "6.1.0", "6.1.0"),
-        ("kernel.numa_balancing", "proc/sys/kernel/numa_balancing", "1", "1"),
-        ("kernel.io_uring_disabled", "proc/sys/kernel/io_uring_disabled", "2", "2"),
-        (
-            "cpu.governor",
-            "sys/devices/system/cpu/cpu1/cpufreq/scaling_governor",
-            "powersave",
-            "0: performance; 1: powersave",
-        ),
-        (
-            "cpu.shared-cores",
-            "sys/devices/system/cpu/cpu0/topology/thread_siblings_list",
-            "0-1",
-            "1",
-        ),
-        ("cpu.memory-nodes", "sys/devices/system/cpu/cpu1/node1/cpulist", "1", "2"),
-        ("cpu.isolated", "sys/devices/system/cpu/isolated", "1-3", "1"),
-        ("cpu.sleep-states", "sys/devices/system/cpu/cpu0/cpuidle/state1/disable", "0", "0: 300"),
-        ("cpu.stolen", "proc/stat", "cpu 100 0 100 700 0 0 0 100 0 0\n", "10"),
-        ("nic.cpus-without-packets", "proc/irq/26/smp_affinity_list", "0", "eth0: 1"),
-        ("nic.missed", "sys/class/net/eth0/statistics/rx_missed_errors", "5", "eth0: 1"),
-        ("net.core.somaxconn", "proc/sys/net/core/somaxconn", "128", "128"),
-        (
-            "net.ipv4.ip_local_port_range",
-            "proc/sys/net/ipv4/ip_local_port_range",
-            "32768 60999",
-            "32768 60999",
-        ),
-        ("sockets.local-ports", "proc/sys/net/ipv4/ip_local_port_range", "20900 21099", "100"),
-        (
-            "sockets.listeners-in-port-range",
-            "proc/sys/net/ipv4/ip_local_port_range",
-            "1024 65535",
-            "2525: a connection out may take it",
-        ),
-        (
-            "sockets.backlog-overflows",
-            "proc/net/netstat",
-            "TcpExt: ListenOverflows\nTcpExt: 7\n",
-            "7",
-        ),
-        ("sockets.connection-tracking", "proc/sys/net/netfilter/nf_conntrack_max", "4096", "4096"),
-        ("limits.nofile", "proc/self/limits", limits, "1024"),
-        ("limits.memlock", "proc/self/limits", limits, "524288"),
-        ("disk.file-system", "proc/self/mountinfo", "btrfs /dev/none rw", "btrfs"),
-        ("disk.mount-options", "proc/self/mountinfo", "ext4 /dev/none rw,nobarrier", "nobarrier"),
-        ("disk.write-cache", "sys/block/nvme1n1/queue/write_cache", "write back", "nvme1n1: flush"),
-        ("disk.rotational", "sys/block/nvme1n1/queue/rotational", "1", "nvme1n1: 1"),
-        ("disk.scheduler", "sys/block/nvme1n1/queue/scheduler", "none [bfq]", "nvme1n1: bfq"),
-        ("memory.for-server", "proc/meminfo", "MemTotal: 1048576 kB\nSwapTotal: 0 kB\n", "16"),
-        ("memory.swap", "proc/meminfo", "MemTotal: 8388608 kB\nSwapTotal: 1 kB\n", "1024"),
-        (
-            "clock.source",
-            "sys/devices/system/clocksource/clocksource0/current_clocksource",
-            "hpet",
-            "hpet",
-        ),
-    ];
-    for (id, path, text, found) in cases {
+    for (id, path, text, found) in WRONG {
         let made = MadeUp::new();
         if path.ends_with("mountinfo") {
             // Of the line of the spool what is behind the mount point.
@@ -400,6 +392,9 @@ fn the_json_has_every_entry() {
     ] {
         assert_eq!(one[key], value, "{key}");
     }
+    let offloads = objects.iter().find(|object| object["id"] == "nic.offloads").unwrap();
+    assert_eq!(offloads["undo"], "ethtool -K eth0 with off for each that was off");
+    assert!(!String::from_utf8_lossy(&text).contains("{items}"));
     assert!(one["why"].is_string() && one["undo"].is_string() && one["worth"].is_array());
 }
 

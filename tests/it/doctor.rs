@@ -21,7 +21,8 @@ fn doctor(test: &Scenario, wrapper: &[&str], file: &Path, arguments: &[&str]) ->
     test.run(&mut under(wrapper, ringpost(&arguments)), b"")
 }
 
-/// Verdict, what was found and the command of each entry, of a doctor who ended with one of `codes`.
+/// Verdict, what was found and the command of each entry, of a doctor that ended with one of
+/// `codes`.
 fn findings(finished: &Finished, codes: &[i32]) -> BTreeMap<String, [String; 3]> {
     let code = finished.status.code().expect("it exits by itself");
     assert!(codes.contains(&code), "exit status {code}: {finished:?}");

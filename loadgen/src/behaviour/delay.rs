@@ -119,7 +119,7 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 fn wrong() -> String {
-    "it must be a time such as `5ms`, `uniform 1ms..10ms`, `exponential 20ms`, `lognormal 50ms 0.5` \
+    "it must be a time such as `5ms`, `uniform 1ms..9ms`, `exponential 20ms`, `lognormal 50ms 0.5` \
      or `shares 90% 1ms, 10% 2s`"
         .to_owned()
 }

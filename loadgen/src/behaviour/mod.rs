@@ -1,5 +1,5 @@
-//! How a sink behaves: what it makes of a client, of a command and of a message, by the address that
-//! it was reached at and by the recipient's domain.
+//! How a sink behaves: what it makes of a client, of a command and of a message, by the address it
+//! was reached at and by the recipient's domain.
 //!
 //! The address decides up to RCPT. At RCPT the first `[[domain]]` that matches the recipient
 //! decides, where it says something, and from DATA on it does if it matches all recipients that

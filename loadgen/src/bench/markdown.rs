@@ -40,8 +40,8 @@ pub(super) fn head(results: &BenchResults) -> String {
     let file_system = machine.file_system.as_deref().unwrap_or("unknown");
     format!(
         "{} bytes a message, {} connections, pipelining {}, TLS {}; server on CPU {}, source and \
-         sink on CPU {}\n\
-         {} CPUs {}, {:.1} GiB, Linux {}, spool on {file_system}; load before {:.2}",
+         sink on CPU {}\n{} CPUs {}, {:.1} GiB, Linux {}, spool on {file_system}; load before \
+         {:.2}",
         grouped(results.message_bytes),
         results.connections,
         if results.pipelining { "on" } else { "off" },

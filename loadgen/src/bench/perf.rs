@@ -19,6 +19,7 @@ use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::server::spawn;
+use crate::control_group;
 use crate::process::Tree;
 use crate::results::CountedRun;
 
@@ -82,10 +83,16 @@ impl Counting {
         let file = |name: &str| directory.join(format!("perf-{attempt}-{name}"));
         let [control, answers] = ["control", "answers"].map(file);
         let [report, messages] = ["report", "messages"].map(file);
-        let processes: Vec<String> = tree.processes()?.iter().map(u32::to_string).collect();
         let mut command = Command::new("perf");
         command.args(["stat", "--delay", "-1", "--field-separator", ","]);
-        command.args(["--event", &EVENTS.join(","), "--pid", &processes.join(",")]);
+        command.args(["--event", &EVENTS.join(",")]);
+        if let Some(group) = control_group::name_of(tree.root) {
+            // The kernel takes a counter off a process that runs a program which changes its user.
+            command.args(["--all-cpus", "--cgroup", &[group.as_str(); EVENTS.len()].join(",")]);
+        } else {
+            let processes: Vec<String> = tree.processes()?.iter().map(u32::to_string).collect();
+            command.args(["--pid", &processes.join(",")]);
+        }
         command.arg("--output").arg(&report);
         command.arg(format!("--control=fifo:{},{}", control.display(), answers.display()));
         command.stdout(Stdio::null()).stderr(File::create(&messages)?);

@@ -181,8 +181,8 @@ impl Plan {
         Ok(self.send(server, load)?.0.accepted)
     }
 
-    /// A next hop to which connections succeed, in the kernel, and which never greets: a relay
-    /// waits for it and costs no CPU meanwhile, while one that refuses would be tried again and again.
+    /// A next hop to which connections succeed, in the kernel, and which never greets: relays wait
+    /// for it and costs no CPU meanwhile, while one that refuses would be tried again and again.
     ///
     /// # Errors
     /// No port is free.

@@ -42,8 +42,8 @@ impl Subject {
         }
     }
 
-    /// Starts it with its files in `directory`, on the CPUs of the calling thread, ready for as
-    /// many as `sessions` sessions.
+    /// Starts it with its files in `directory`, on the CPUs of the calling thread, ready for
+    /// `sessions` sessions.
     ///
     /// # Errors
     /// It does not get ready.

@@ -12,8 +12,8 @@ use crate::compare::{FIGURES, Figure};
 /// compared: other work, another machine, or too few runs to tell anything.
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
-    /// What it was: a file that bench wrote with --json, or a directory of files of bench or source,
-    /// each file of a source being one run.
+    /// What it was: a file that bench wrote with --json, or a directory of files of bench or
+    /// source, each file of a source being one run.
     pub(crate) a: PathBuf,
     /// What it is now.
     pub(crate) b: PathBuf,

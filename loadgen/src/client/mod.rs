@@ -6,7 +6,7 @@
 //! With PIPELINING (RFC 2920) MAIL, every RCPT and DATA travel together;
 //! [`ClientSession::queue_transaction`] may then be called again as soon as the content of the
 //! message before is queued, because the end of data may be followed by more. BDAT (RFC 3030) needs
-//! no 354: MAIL, every RCPT and the content travel together, except in a transaction that runs ahead
+//! no 354: MAIL, every RCPT and the content travel together, but in a transaction that runs ahead
 //! of a reply to the content before; its content follows the replies to its recipients.
 //!
 //! # Guarantees
@@ -18,7 +18,7 @@
 //! Reads a clock or touches a socket; allocates for a message, once its buffers have grown.
 //!
 //! # Failures
-//! A reply that nothing asked for, or no SMTP at all: [`Event::Broken`]; the caller closes. A server
+//! A reply that nothing asked for, or no SMTP: [`Event::Broken`]; the caller closes. A server
 //! that does not offer what the settings need: [`Event::Unfit`].
 //!
 //! # Bounds

@@ -28,7 +28,7 @@ pub(crate) fn run(args: CompareArgs) -> ExitCode {
         }
     };
     if args.json.as_deref() != Some(Path::new("-")) {
-        console::say(&compare::text(&comparison));
+        console::say(&compare::text(&comparison, &args.a, &args.b));
     }
     if let Some(path) = &args.json
         && let Err(error) = write_json(path, &comparison)

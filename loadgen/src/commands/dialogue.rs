@@ -13,7 +13,8 @@ use crate::tls::TlsMode;
 /// Where a password comes from that no file has.
 const PASSWORD_VARIABLE: &str = "LOADGEN_PASSWORD";
 
-/// What a session says; `is_8bit` if contents have bytes above 127, `is_ascii` if all addresses are.
+/// What a session says; `is_8bit` if contents have bytes above 127, `is_ascii` if addresses have
+/// none.
 ///
 /// # Errors
 /// There is no password, or it cannot be sent; an address needs SMTPUTF8.

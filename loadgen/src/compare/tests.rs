@@ -33,9 +33,16 @@ fn a_slower_server_is_found_and_the_others_are_not_blamed() {
     }
     // Two scenarios in which the rate is free, with rate, CPU and three percentiles each.
     assert_eq!(comparison.regressions, 10);
-    let text = text(&comparison);
-    for part in ["SLOWER", "MORE CPU", "no difference shown", "10 regressions", "99 %", "idle-1000"]
-    {
+    let text = text(&comparison, Path::new("old.json"), Path::new("new.json"));
+    for part in [
+        "A old.json, B new.json",
+        "SLOWER",
+        "MORE CPU",
+        "no difference shown",
+        "10 regressions",
+        "99 %",
+        "idle-1000",
+    ] {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     assert_eq!(compared(&b, &a).unwrap().regressions, 0);
@@ -72,7 +79,8 @@ fn too_few_runs_are_no_success() {
     failing["mail"][0]["servers"][0]["runs"][1]["failed"] = 7.into();
     let comparison = compared(&a, &failing).unwrap();
     assert_eq!((comparison.regressions, comparison.failed[0].b), (1, 7));
-    assert!(text(&comparison).contains("7 messages failed in B, 0 in A"));
+    let text = text(&comparison, Path::new("a"), Path::new("b"));
+    assert!(text.contains("7 messages failed in B, 0 in A"));
     assert!(compared(&failing, &a).is_err());
 }
 

@@ -1,6 +1,7 @@
 //! A comparison for people.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::{Comparison, Row, Subject, Verdict};
 
@@ -18,11 +19,13 @@ pub(super) fn percent(share: f64) -> String {
     format!("{rounded} %")
 }
 
-/// All of it, without a line end.
-pub(crate) fn text(comparison: &Comparison) -> String {
+/// All of it, without a line end; `a` and `b` are where the sides come from.
+pub(crate) fn text(comparison: &Comparison, a: &Path, b: &Path) -> String {
     let Comparison { threshold, confidence, warnings, rows, failed, regressions } = comparison;
     let mut text = format!(
-        "B against A: medians (runs); differences of less than {} do not count; confidence {}",
+        "A {}, B {}: medians (runs)\ndifferences of less than {} do not count; confidence {}",
+        a.display(),
+        b.display(),
         percent(*threshold),
         percent(*confidence)
     );

@@ -51,12 +51,12 @@ impl Axis {
         Self { title: title.to_owned(), scale: Scale::Linear, from: 0.0, to: steps * step, marks }
     }
 
-    /// The same, which ends at `highest` and has its last mark before.
-    pub(super) fn linear_to(title: &str, highest: f64) -> Self {
+    /// The same for whole numbers, which ends at `highest` and has its last mark before.
+    pub(super) fn whole_to(title: &str, highest: f64) -> Self {
         let mut axis = Self::linear(title, highest);
         if highest.is_finite() && highest > 0.0 {
             axis.to = highest;
-            axis.marks.retain(|(mark, _)| *mark <= highest);
+            axis.marks.retain(|(mark, _)| *mark <= highest && mark.fract() == 0.0);
         }
         axis
     }
@@ -123,9 +123,10 @@ mod tests {
         assert!((axis.place(2_500.0) - 0.25).abs() < 1e-12);
         assert!((axis.place(20_000.0) - 1.0).abs() < 1e-12);
         assert_eq!(texts(&Axis::linear("", 0.0)).first(), Some(&"0"));
-        let exact = Axis::linear_to("s", 11.0);
+        let exact = Axis::whole_to("s", 11.0);
         assert_eq!(texts(&exact), ["0", "5", "10"]);
         assert!((exact.place(11.0) - 1.0).abs() < 1e-12);
+        assert_eq!(texts(&Axis::whole_to("s", 2.0)), ["0", "1", "2"]);
         assert_eq!(texts(&Axis::linear("", 0.25)), ["0", "0.05", "0.1", "0.15", "0.2", "0.25"]);
     }
 

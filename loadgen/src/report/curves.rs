@@ -58,7 +58,16 @@ pub(super) fn percentiles(
     .figure()
 }
 
-/// A figure of each second.
+/// The seconds that are drawn: the last, in which a run ends, is seldom a whole one and would look
+/// like a fall.
+pub(super) fn whole_seconds(timeline: &[Second]) -> &[Second] {
+    match timeline.split_last() {
+        Some((_, whole)) if whole.len() > 1 => whole,
+        Some(_) | None => timeline,
+    }
+}
+
+/// A figure of each whole second.
 pub(super) fn over_time(
     title: &str,
     note: &str,
@@ -70,7 +79,10 @@ pub(super) fn over_time(
         label: series.label.clone(),
         style: series.style,
         faint: series.faint,
-        points: series.of.iter().map(|it| (f64::from(it.second), figure(it))).collect(),
+        points: whole_seconds(series.of)
+            .iter()
+            .map(|it| (f64::from(it.second), figure(it)))
+            .collect(),
     });
     plot_over_time(title, note, y_title, false, lines.collect())
 }
@@ -97,7 +109,7 @@ pub(super) fn plot_over_time(
         title: title.to_owned(),
         description,
         note: note.to_owned(),
-        x: Axis::linear_to("seconds since the beginning", last.fold(0.0, f64::max)),
+        x: Axis::whole_to("seconds since the beginning", last.fold(0.0, f64::max)),
         y_title: y_title.to_owned(),
         may_be_log,
         lines,
@@ -141,5 +153,21 @@ mod tests {
         let (x, y) = points[2];
         assert!((x - 3.0).abs() < 1e-9 && (y - 6.0).abs() < 1e-6, "{points:?}");
         assert_eq!(up_to(&curve[3..], 3.0), []);
+    }
+
+    #[test]
+    fn the_last_second_is_left_out_unless_little_would_be_left() {
+        let second = |second| Second {
+            second,
+            accepted: 1,
+            failed: 0,
+            p50_ms: 1.0,
+            p99_ms: 1.0,
+            in_flight: 0,
+        };
+        for (all, drawn) in [(0, 0), (1, 1), (2, 2), (3, 2), (10, 9)] {
+            let timeline: Vec<Second> = (0..all).map(second).collect();
+            assert_eq!(whole_seconds(&timeline).len(), drawn, "{all} seconds");
+        }
     }
 }

@@ -68,6 +68,10 @@ pub(crate) fn write_named_html(results: &[Named<'_>], path: &Path) -> io::Result
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
+/// Below the heading.
+const ABOUT: &str = "Measured with loadgen. Figures compare only within one bench, or between runs \
+                     on the same quiet machine.";
+
 fn html(results: &[Named<'_>]) -> String {
     let (mut benches, mut sources, mut sinks) = (Vec::new(), Vec::new(), Vec::new());
     for Named { name, results } in results {
@@ -79,10 +83,7 @@ fn html(results: &[Named<'_>]) -> String {
     }
     let names: Vec<&str> = results.iter().map(|it| it.name).collect();
     let title = format!("Load report: {}", names.join(", "));
-    let mut page = Page::new(
-        "Load report",
-        "Measured with loadgen. Figures compare only within one bench, or between runs on the same quiet machine.",
-    );
+    let mut page = Page::new("Load report", ABOUT);
     if !benches.is_empty() {
         bench::add(&mut page, &benches);
     }

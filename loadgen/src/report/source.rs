@@ -74,7 +74,7 @@ fn beside(page: &mut Page, sources: &[(&str, &SourceResults)]) {
     page.table(&table);
 }
 
-const LAST_SECOND: &str = "The last second is seldom a whole one.";
+const LAST_SECOND: &str = "The last second, seldom a whole one, is left out.";
 
 fn accepted(second: &Second) -> f64 {
     second.accepted as f64
@@ -118,7 +118,9 @@ fn add_one(page: &mut Page, source: &SourceResults) {
 }
 
 fn line(source: &SourceResults, label: &str, index: usize, of: impl Fn(&Second) -> f64) -> Line {
-    let points = source.timeline.iter().map(|second| (f64::from(second.second), of(second)));
+    let points = curves::whole_seconds(&source.timeline)
+        .iter()
+        .map(|second| (f64::from(second.second), of(second)));
     Line {
         label: label.to_owned(),
         style: Style::Series(index),

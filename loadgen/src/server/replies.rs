@@ -42,7 +42,7 @@ fn write_lines_before(lines: ReplyLines, parts: &[&[u8]], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends what EHLO is answered with (RFC 5321 §4.1.1.1): the name, and what is offered: PIPELINING
+/// Appends what EHLO is answered with (RFC 5321 §4.1.1.1): the name, and the offer: PIPELINING
 /// (RFC 2920 §3), SIZE (RFC 1870 §4, 0 for no fixed bound), 8BITMIME (RFC 6152 §2), CHUNKING
 /// (RFC 3030 §2), SMTPUTF8 (RFC 6531 §3.1), STARTTLS (RFC 3207 §4), AUTH (RFC 4954 §3) and
 /// ENHANCEDSTATUSCODES (RFC 2034 §3).

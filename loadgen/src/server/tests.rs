@@ -78,7 +78,8 @@ fn dots(message: Received<'_>) -> u64 {
 
 const DIALOGUE: &[u8] = b"EHLO me\r\nmail from:<a>\r\nRCPT TO:<b>\r\nRCPT TO:<c>\r\nDATA\r\n\
     one\r\n..two\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<d>\r\nDATA\r\n.\r\nRSET\r\n\
-    MAIL FROM:<e>\r\nRCPT TO:<f>\r\nBDAT 5\r\n.\r\n.\nBDAT 0\r\nBDAT 3 LAST\r\n.\r\nNOOP\r\nQUIT\r\n";
+    MAIL FROM:<e>\r\nRCPT TO:<f>\r\nBDAT 5\r\n.\r\n.\nBDAT 0\r\nBDAT 3 LAST\r\n.\r\nNOOP\r\n\
+    QUIT\r\n";
 
 #[test]
 fn a_dialogue_is_the_same_wherever_it_is_cut() {
@@ -191,7 +192,8 @@ fn what_is_not_offered_is_refused_and_what_is_too_big_too() {
     (behaviour.offers.smtputf8, behaviour.offers.eight_bit_mime) = (false, false);
     (behaviour.offers.chunking, behaviour.size_max_bytes) = (false, Some(10));
     let dialogue = b"MAIL FROM:<a> SMTPUTF8\r\nMAIL FROM:<a> BODY=8BITMIME\r\nBDAT 0 LAST\r\n\
-        MAIL FROM:<a> SIZE=11\r\nMAIL FROM:<a> SIZE=10\r\nRCPT TO:<b>\r\nDATA\r\n12345678901\r\n.\r\n";
+        MAIL FROM:<a> SIZE=11\r\nMAIL FROM:<a> SIZE=10\r\nRCPT TO:<b>\r\nDATA\r\n\
+        12345678901\r\n.\r\n";
     assert_eq!(converse(&listening, &[dialogue]).codes(), "220 555 555 500 552 250 250 354 552");
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod accounting;
+mod behaviour;
 mod bench;
 mod compare;
 mod dialogue;
@@ -15,6 +16,7 @@ mod dialogue_server;
 mod harness;
 mod made_up;
 mod pair;
+mod peers;
 mod postfix_tools;
 mod reconnect;
 mod report;

@@ -1,5 +1,5 @@
-//! The JSON Schemas, asked of another implementation: what the program writes must satisfy them, and
-//! what it does not write must not.
+//! The JSON Schemas, asked of another implementation: what the program writes must satisfy them,
+//! and what it does not write must not.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -221,7 +221,8 @@ mod tests {
 
     #[test]
     fn lines_of_mountinfo() {
-        let line = r"31 1 254:16 /sub /var/lib/ring\040post rw,relatime shared:7 master:1 - ext4 /dev/vdb rw,data=journal";
+        let line = "31 1 254:16 /sub /var/lib/ring\\040post rw,relatime shared:7 master:1 - ext4 \
+                    /dev/vdb rw,data=journal";
         let mount = Mount::parse(line).expect("a mount");
         assert_eq!(mount.device, "254:16");
         assert_eq!(mount.point, "/var/lib/ring post");

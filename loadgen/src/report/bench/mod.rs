@@ -75,11 +75,14 @@ pub(super) fn add(page: &mut Page, benches: &[(&str, &BenchResults)]) {
 
 /// What the servers say about themselves.
 fn versions(bench: &BenchResults) -> String {
-    let mut told: Vec<&str> = Vec::new();
+    let mut told: Vec<String> = Vec::new();
     for server in bench.mail.iter().flat_map(|mail| &mail.servers) {
-        match &server.version {
-            Some(version) if !told.contains(&version.as_str()) => told.push(version),
-            Some(_) | None => {}
+        let Some(version) = &server.version else { continue };
+        let names_itself = version.to_lowercase().contains(&server.server.to_lowercase());
+        let text =
+            if names_itself { version.clone() } else { format!("{} {version}", server.server) };
+        if !told.contains(&text) {
+            told.push(text);
         }
     }
     told.join(", ")
@@ -231,7 +234,7 @@ impl Scenario<'_> {
             vec![self.rates(runs), self.cpu(), self.latencies(runs), self.over_time(runs)];
         if self.is_offered() {
             // Who offers a rate asks for latencies.
-            figures.swap(0, 2);
+            figures.rotate_left(2);
         }
         page.figures(figures);
         page.table(&self.main_table());
@@ -322,8 +325,11 @@ impl Scenario<'_> {
             }
         }
         let from = if self.is_offered() { "From when a message was due" } else { "From MAIL" };
-        let which =
-            if runs > 1 { " The run with the median of the 99 %; pale: the others." } else { "" };
+        let which = if runs > 1 {
+            " The run with the median of the 99\u{a0}%; pale: the others."
+        } else {
+            ""
+        };
         let note = format!("{from} to the reply to its content.{which} Lower is better.");
         curves::percentiles("Latency of messages", &note, &series)
     }
@@ -342,7 +348,7 @@ impl Scenario<'_> {
             }
         }
         let which = if runs > 1 { "The run with the median rate; pale: the others. " } else { "" };
-        let note = format!("{which}The last second of a run is seldom a whole one.");
+        let note = format!("{which}The last second, seldom a whole one, is left out.");
         let accepted = |second: &crate::results::Second| second.accepted as f64;
         curves::over_time("Messages in each second", &note, "messages/s", &series, accepted)
     }
@@ -401,7 +407,7 @@ impl Scenario<'_> {
                 "commit mean ms",
                 "commit p99 ms",
                 "messages a commit",
-                "bytes written for each of content",
+                "bytes written a byte",
             ],
         );
         for row in &self.rows {
