@@ -58,6 +58,18 @@ pub(super) fn start(
     Ok(Box::new(Haraka { address, home, package, child }))
 }
 
+/// The group ffdhe2048 of RFC 7919 (appendix A.1).
+const DH_PARAMETERS: &str = "\
+-----BEGIN DH PARAMETERS-----
+MIIBCAKCAQEA//////////+t+FRYortKmq/cViAnPTzx2LnFg84tNpWp4TZBFGQz
++8yTnc4kmz75fS/jY2MMddj2gbICrsRhetPfHtXV/WVhJDP1H18GbtCFY2VVPe0a
+87VXE15/V8k1mE8McODmi3fipona8+/och3xWKE2rec1MKzKT0g6eXq8CrGCsyT7
+YdEIqUuyyOP7uWrat2DX9GgdT0Kj3jlN9K5W7edjcrsZCwenyO4KbXCeAvzhzffi
+7MA0BM0oNC9hkXL+nOmFg/+OTxIy7vKBg8P+OxtMb61zO7X8vC7CIAXFjvGDfRaD
+ssbzSibBsu/6iGtCOGEoXJf//////////wIBAg==
+-----END DH PARAMETERS-----
+";
+
 fn configure(
     package: &Path,
     home: &Path,
@@ -86,6 +98,10 @@ fn configure(
         let _ = writeln!(smtp, "smtps_port={}", address.port());
     }
     write("smtp.ini", &smtp)?;
+    // Otherwise it makes parameters of its own, for minutes, with TLS or without, and beside the
+    // measurement.
+    write("dhparams.pem", DH_PARAMETERS)?;
+    write("tls.ini", "[main]\ndhparam=dhparams.pem\n")?;
     let needs_certificate = protection.needs_certificate();
     write("plugins", if needs_certificate { "tls\nbench\n" } else { "bench\n" })?;
     if needs_certificate {

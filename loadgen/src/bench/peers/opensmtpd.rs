@@ -9,7 +9,7 @@
 //! its deliveries paused (smtpd(8), `-P mta`), and lets go by `smtpctl resume mta`.
 //!
 //! # Failures
-//! It is not installed, or we are not root.
+//! It is not installed, we are not root, or it is to speak TLS and is older than 7.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -37,6 +37,7 @@ echo 'lookup file' >/etc/resolv.conf
 mkdir -p /var/lib/opensmtpd/empty /var/spool/smtpd spool
 chmod 711 spool
 mount --bind spool /var/spool/smtpd
+if [ -e key.pem ]; then chmod 600 key.pem; fi
 serve() { exec "$PROGRAM" -d $PAUSED -f ./smtpd.conf; }
 release() {
     setpriv --regid opensmtpq --clear-groups "$(dirname "$PROGRAM")/smtpctl" resume mta
@@ -62,6 +63,16 @@ pub(super) fn start(
 ) -> io::Result<Box<dyn Server>> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, net::free_port()?));
     fs::write(directory.join("smtpd.conf"), configuration(address, duty, protection))?;
+    if protection.needs_certificate() {
+        if version(program).is_some_and(|version| version.starts_with("6.")) {
+            return Err(io::Error::other(
+                "OpenSMTPD 6 ends each TLS handshake with an internal error where it is built with \
+                 OpenSSL 3, as in Debian 12; leave out --tls, or install OpenSMTPD 7",
+            ));
+        }
+        fs::copy(&protection.files.certificate, directory.join("certificate.pem"))?;
+        fs::copy(&protection.files.key, directory.join("key.pem"))?;
+    }
     let paused = if matches!(duty, Duty::Hold { .. }) { "-P mta" } else { "" };
     let enclosure = Enclosure::start(&Recipe {
         name: "opensmtpd",
@@ -103,14 +114,11 @@ mta limit max-conn-per-host {DELIVERIES} max-conn-per-route {DELIVERIES} \
         TlsMode::Implicit => " smtps pki bench.example",
     };
     if protection.needs_certificate() {
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "pki bench.example cert \"{}\"\npki bench.example key \"{}\"",
-            protection.files.certificate.display(),
-            protection.files.key.display()
+        text.push_str(
+            "pki bench.example cert \"certificate.pem\"\npki bench.example key \"key.pem\"\n",
         );
     }
+    // Writing to a String cannot fail.
     let _ = writeln!(
         text,
         "listen on {} port {}{tls} hostname bench.example
