@@ -153,13 +153,28 @@ impl<S: Read + Write> Wire<S> {
     }
 
     /// Whether TLS has begun, and nothing can be said in it yet.
-    pub(crate) fn is_handshaking(&self) -> bool {
+    fn is_handshaking(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
     /// When the handshake ended, if it has since the last call.
     pub(crate) const fn take_handshake_end(&mut self) -> Option<Instant> {
         self.handshake_ended_at.take()
+    }
+
+    /// Goes on with the handshake, if one is under way, and takes no plaintext.
+    ///
+    /// # Errors
+    /// The socket's, `WouldBlock` among them while it is for the peer to speak; `UnexpectedEof` if
+    /// the peer leaves, `InvalidData` if it does not speak TLS.
+    pub(crate) fn shake_hands(&mut self) -> io::Result<()> {
+        self.push_some()?;
+        while self.is_handshaking() {
+            if self.receive()? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
     }
 
     /// Says close_notify where there is TLS (RFC 8446 §6.1), as far as the socket takes it.
@@ -185,6 +200,39 @@ impl<S: Read + Write> Wire<S> {
         }
         Ok(())
     }
+
+    /// The same as far as the socket takes it now.
+    fn push_some(&mut self) -> io::Result<()> {
+        match self.push() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// As much of `parts` as there is room for. Only with TLS.
+    fn encrypt(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match &mut self.tls {
+            Some(tls) => tls.writer().write_vectored(parts),
+            None => Ok(0),
+        }
+    }
+
+    /// Takes in records, and sends what they call for; how many bytes came. Only with TLS.
+    fn receive(&mut self) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else {
+            return Ok(0);
+        };
+        let received = tls.read_tls(&mut self.socket)?;
+        let was_handshaking = tls.is_handshaking();
+        let processed = tls.process_new_packets();
+        if was_handshaking && !tls.is_handshaking() {
+            self.handshake_ended_at = Some(Instant::now());
+        }
+        // An alert says more to the server than a reset.
+        self.push_some()?;
+        processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(received)
+    }
 }
 
 impl<S: Read + Write> Read for Wire<S> {
@@ -200,20 +248,9 @@ impl<S: Read + Write> Read for Wire<S> {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
                 read => return read,
             }
-            if tls.read_tls(&mut self.socket)? == 0 {
+            if self.receive()? == 0 {
                 return Ok(0);
             }
-            let was_handshaking = tls.is_handshaking();
-            let processed = tls.process_new_packets();
-            if was_handshaking && !tls.is_handshaking() {
-                self.handshake_ended_at = Some(Instant::now());
-            }
-            // An alert says more to the server than a reset.
-            match self.push() {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-            processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
     }
 }
@@ -225,15 +262,20 @@ impl<S: Read + Write> Write for Wire<S> {
 
     /// With TLS, what is taken may still wait for the socket: [`Wire::push`] goes on with it.
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        let Some(tls) = &mut self.tls else {
+        if self.tls.is_none() {
             return self.socket.write_vectored(parts);
-        };
-        let taken = tls.writer().write_vectored(parts)?;
-        match self.push() {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-            Err(error) if taken == 0 => return Err(error),
-            Ok(()) | Err(_) => {}
         }
+        let mut taken = self.encrypt(parts)?;
+        if taken == 0 && parts.iter().any(|part| !part.is_empty()) {
+            // There was no room; the socket may have made some since.
+            self.push()?;
+            taken = self.encrypt(parts)?;
+            if taken == 0 {
+                // The room comes with the end of the handshake.
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+        }
+        self.push_some()?;
         Ok(taken)
     }
 
@@ -282,5 +324,119 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A socket that takes nothing while it is told not to, and has nothing to say.
+    #[derive(Debug, Default)]
+    struct Stubborn {
+        input: Vec<u8>,
+        sent: Vec<u8>,
+        refusals: usize,
+    }
+
+    impl Read for Stubborn {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.input.is_empty() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let read = (&self.input[..]).read(buffer)?;
+            self.input.drain(..read);
+            Ok(read)
+        }
+    }
+
+    impl Write for Stubborn {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.refusals > 0 {
+                self.refusals -= 1;
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.sent.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn server() -> TlsServer {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let parameters = rcgen::CertificateParams::new(vec!["server".to_owned()]).unwrap();
+        let certificate = parameters.self_signed(&key).unwrap().der().clone();
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+        TlsServer::new(certificate, PrivateKeyDer::from(key)).unwrap()
+    }
+
+    /// A client and a server before their handshake.
+    fn pair() -> [Wire<Stubborn>; 2] {
+        let [mut client, mut with_server] = [(); 2].map(|()| Wire::plain(Stubborn::default()));
+        client.protect(TlsClient::new("server", false).unwrap().connection().unwrap());
+        with_server.protect(server().connection().unwrap());
+        [client, with_server]
+    }
+
+    /// `one` goes on with the handshake, and `other` gets what it has to say; whether it is over.
+    fn shake(one: &mut Wire<Stubborn>, other: &mut Wire<Stubborn>) -> bool {
+        let shaken = one.shake_hands();
+        other.socket.input.append(&mut one.socket.sent);
+        match shaken {
+            Ok(()) => true,
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
+                false
+            }
+        }
+    }
+
+    #[test]
+    fn a_handshake_ends_before_what_is_said_with_its_end() {
+        let [mut client, mut server] = pair();
+        assert!(!shake(&mut client, &mut server));
+        assert!(!shake(&mut server, &mut client));
+        assert!(shake(&mut client, &mut server));
+        assert_eq!(client.write(b"hello").unwrap(), 5);
+        assert!(client.take_handshake_end().is_some());
+        server.socket.input.append(&mut client.socket.sent);
+        assert!(shake(&mut server, &mut client));
+        let mut heard = [0; 9];
+        assert_eq!(server.read(&mut heard).unwrap(), 5);
+        assert_eq!(&heard[..5], b"hello");
+    }
+
+    #[test]
+    fn room_that_the_socket_makes_is_used_and_none_is_no_end() {
+        let [mut client, mut server] = pair();
+        let much = vec![b'x'; 2 * UNSENT_BYTES_MAX];
+        // Before the handshake nothing leaves.
+        assert!(server.write(&much).unwrap() > 0);
+        let full = server.write(&much).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        for is_over in [false, true] {
+            assert_eq!(shake(&mut client, &mut server), is_over);
+            assert_eq!(shake(&mut server, &mut client), is_over);
+        }
+        server.push().unwrap();
+        server.socket.refusals = 1;
+        let taken = server.write(&much).unwrap();
+        assert!((1..=UNSENT_BYTES_MAX).contains(&taken), "{taken}");
+        assert!(server.socket.sent.is_empty());
+        // The socket takes it all again by the time that the rest comes.
+        assert!(server.write(&much[taken..]).unwrap() > 0);
+        server.socket.refusals = usize::MAX;
+        assert!(server.write(&much).is_ok_and(|taken| taken > 0));
+        assert_eq!(server.write(&much).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn who_speaks_no_tls_or_leaves_is_told_apart_from_who_waits() {
+        let [_, mut server] = pair();
+        server.socket.input = b"EHLO x\r\n".to_vec();
+        assert_eq!(server.shake_hands().unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -49,8 +49,9 @@ pub(crate) enum Event {
     NeedInput,
     /// A message came and is taken; [`ServerSession::message`] has it until the next call.
     Message,
-    /// The replies written so far leave after this time, and nothing is looked at before.
-    Pause(Duration),
+    /// The last reply leaves after this time, and nothing is looked at before. It begins at
+    /// `held_from` of the output; what is before it may leave at once.
+    Pause { time: Duration, held_from: usize },
     /// Once the replies are sent, TLS begins (RFC 3207 §4); input that came before it is dropped
     /// (§6), and [`ServerSession::protected`] is called.
     StartTls,
@@ -134,6 +135,8 @@ pub(crate) struct ServerSession {
     phase: Phase,
     partial: Vec<u8>,
     pause: Option<Duration>,
+    /// Where the newest reply begins in the output.
+    reply_from: usize,
     is_protected: bool,
     /// The greeting was a refusal: only QUIT is welcome (RFC 5321 §3.1).
     is_unwelcome: bool,
@@ -163,6 +166,7 @@ impl ServerSession {
             phase: Phase::Command,
             partial: Vec::new(),
             pause: None,
+            reply_from: out.len(),
             is_protected: false,
             is_unwelcome: false,
             has_sender: false,
@@ -194,9 +198,12 @@ impl ServerSession {
     ) -> Step {
         let mut consumed = 0;
         loop {
-            if let Some(pause) = self.pause.take() {
-                return Step { consumed, event: Event::Pause(pause) };
+            if let Some(time) = self.pause.take() {
+                let held_from = self.reply_from;
+                return Step { consumed, event: Event::Pause { time, held_from } };
             }
+            // Each round gives one reply at most.
+            self.reply_from = out.len();
             let rest = &input[consumed..];
             match self.phase {
                 Phase::Closed => return Step { consumed, event: Event::Close },

@@ -16,6 +16,8 @@ struct Heard {
     codes: Vec<String>,
     messages: Vec<String>,
     pauses_ms: Vec<u128>,
+    /// The code of the reply that each pause holds back.
+    held: Vec<String>,
     is_closed: bool,
 }
 
@@ -55,7 +57,11 @@ fn converse(listening: &Listening, pieces: &[&[u8]]) -> Heard {
                         String::from_utf8_lossy(message.content)
                     ));
                 }
-                Event::Pause(time) => heard.pauses_ms.push(time.as_millis()),
+                Event::Pause { time, held_from } => {
+                    heard.pauses_ms.push(time.as_millis());
+                    let held = std::str::from_utf8(&out[held_from..]).unwrap();
+                    heard.held.push(held.get(..3).unwrap_or_default().to_owned());
+                }
                 Event::StartTls => session.protected(),
                 Event::Close => {
                     heard.is_closed = true;
@@ -216,8 +222,10 @@ fn delays_hold_back_the_reply_that_they_are_for() {
     listening.behaviour.delays = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(delay);
     let dialogue = b"EHLO me\r\nSTARTTLS\r\nAUTH PLAIN x\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\n\
         DATA\r\n.\r\nNOOP\r\nQUIT\r\n";
-    let pauses_ms = converse(&listening, &[dialogue]).pauses_ms;
-    assert_eq!(pauses_ms, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let heard = converse(&listening, &[dialogue]);
+    assert_eq!(heard.pauses_ms, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let codes = ["220", "250", "220", "235", "250", "250", "354", "250", "250", "221"];
+    assert_eq!(heard.held, codes);
 }
 
 #[test]

@@ -45,14 +45,20 @@ pub(super) struct Connection {
     listening: usize,
     client: IpAddr,
     door: Arc<Door>,
-    /// None of a client that is turned away.
+    /// The door counts it.
+    is_admitted: bool,
+    /// None before the greeting, and of a client that is turned away.
     session: Option<ServerSession>,
     out: Vec<u8>,
     /// Of what is to be sent.
     sent: usize,
-    /// Input that waits for the end of a pause or for room in the socket.
+    /// Input that waits for the end of a pause.
     backlog: Vec<u8>,
+    /// How much of it the session has had.
+    backlog_taken: usize,
     is_plain: bool,
+    /// A handshake is under way: nothing is said before its end.
+    is_shaking_hands: bool,
     paused: bool,
     /// When the next drops of a tarpit may fall.
     next_drops_at: Option<Instant>,
@@ -60,49 +66,31 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// A connection that was just accepted at `listening`; what is said first waits in it.
-    ///
-    /// # Errors
-    /// TLS cannot begin.
+    /// A connection that was just accepted at `listening`.
     pub(super) fn new(
         stream: TcpStream,
         generation: u64,
         (listening, client): (usize, IpAddr),
         door: &Arc<Door>,
-        desk: &mut Desk,
-    ) -> io::Result<Self> {
-        let mut connection = Self {
+    ) -> Self {
+        Self {
             stream: Wire::plain(stream),
             generation,
             listening,
             client,
             door: Arc::clone(door),
+            is_admitted: false,
             session: None,
             out: Vec::new(),
             sent: 0,
             backlog: Vec::new(),
+            backlog_taken: 0,
             is_plain: true,
+            is_shaking_hands: false,
             paused: false,
             next_drops_at: None,
             closing: false,
-        };
-        let is_implicit = desk.shared.settings.listen[listening].behaviour.tls == TlsMode::Implicit;
-        if is_implicit && !connection.protect()? {
-            return Ok(connection);
         }
-        if door.enter(client, Instant::now()) {
-            let mut around = desk.around(listening, client);
-            let session = ServerSession::new(&mut around, &mut connection.out);
-            if session.is_welcome() {
-                desk.shared.counters.note_connection();
-            }
-            connection.session = Some(session);
-        } else {
-            desk.totals.tally.connections_refused += 1;
-            connection.out.extend_from_slice(b"421 4.7.0 Too many connections, try later\r\n");
-            connection.closing = true;
-        }
-        Ok(connection)
     }
 
     /// The socket, to be registered.
@@ -110,12 +98,14 @@ impl Connection {
         self.stream.socket()
     }
 
-    /// Sends the greeting, or begins the pause before it; `None` if the session can go on.
+    /// Begins TLS, or greets, or begins the pause before that; `None` if it can go on.
     ///
     /// # Errors
     /// As for [`Self::turn`].
-    pub(super) fn greet(&mut self, desk: &mut Desk) -> io::Result<Option<State>> {
-        self.feed(desk, &[])
+    pub(super) fn begin(&mut self, desk: &mut Desk) -> io::Result<Option<State>> {
+        self.is_admitted = self.door.enter(self.client, Instant::now());
+        let behaviour = &desk.shared.settings.listen[self.listening].behaviour;
+        if behaviour.tls == TlsMode::Implicit { self.protect(desk) } else { self.greet(desk) }
     }
 
     /// The pause is over.
@@ -126,7 +116,7 @@ impl Connection {
     /// It is over.
     pub(super) fn end(mut self) {
         self.stream.say_goodbye();
-        if self.session.is_some() {
+        if self.is_admitted {
             self.door.leave(self.client);
         }
     }
@@ -134,16 +124,13 @@ impl Connection {
     /// Does what can be done without waiting.
     ///
     /// # Errors
-    /// A message could not be recorded, which is fatal; the peer's faults close the connection.
+    /// TLS cannot begin, or a message could not be recorded, which is fatal; the peer's faults close
+    /// the connection.
     pub(super) fn turn(&mut self, desk: &mut Desk, buffer: &mut [u8]) -> io::Result<State> {
         if self.paused {
             return Ok(State::Waiting);
         }
-        if let Some(state) = self.flush(desk) {
-            return Ok(state);
-        }
-        let backlog = mem::take(&mut self.backlog);
-        if let Some(state) = self.feed(desk, &backlog)? {
+        if let Some(state) = self.resume(desk)? {
             return Ok(state);
         }
         let rate = desk.shared.settings.listen[self.listening].behaviour.read_bytes_per_second;
@@ -161,7 +148,8 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => return Ok(State::Closed),
             };
-            let state = self.feed(desk, &buffer[..read])?;
+            let (taken, state) = self.feed(desk, &buffer[..read])?;
+            self.backlog.extend_from_slice(&buffer[taken..read]);
             if let Some(rate) = rate {
                 return Ok(self.rest(state, read, rate));
             }
@@ -178,6 +166,56 @@ impl Connection {
         Ok(State::Unfinished)
     }
 
+    /// Goes on with what an earlier turn left; `None` if more can be read now.
+    fn resume(&mut self, desk: &mut Desk) -> io::Result<Option<State>> {
+        if self.is_shaking_hands {
+            match self.stream.shake_hands() {
+                Ok(()) => self.is_shaking_hands = false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Some(State::Waiting));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    return Ok(Some(State::Unfinished));
+                }
+                Err(_) => return Ok(Some(State::Closed)),
+            }
+            if self.session.is_none()
+                && let Some(state) = self.greet(desk)?
+            {
+                return Ok(Some(state));
+            }
+        }
+        if let Some(state) = self.flush(desk) {
+            return Ok(Some(state));
+        }
+        let backlog = mem::take(&mut self.backlog);
+        let (taken, state) = self.feed(desk, &backlog[self.backlog_taken..])?;
+        self.backlog_taken += taken;
+        if self.backlog_taken < backlog.len() {
+            self.backlog = backlog;
+        } else {
+            self.backlog_taken = 0;
+        }
+        Ok(state)
+    }
+
+    /// Greets the client, or turns it away; `None` if the session can go on.
+    fn greet(&mut self, desk: &mut Desk) -> io::Result<Option<State>> {
+        if self.is_admitted {
+            let mut around = desk.around(self.listening, self.client);
+            let session = ServerSession::new(&mut around, &mut self.out);
+            if session.is_welcome() {
+                desk.shared.counters.note_connection();
+            }
+            self.session = Some(session);
+        } else {
+            desk.totals.tally.connections_refused += 1;
+            self.out.extend_from_slice(b"421 4.7.0 Too many connections, try later\r\n");
+            self.closing = true;
+        }
+        Ok(self.feed(desk, &[])?.1)
+    }
+
     /// A slow reader has read.
     fn rest(&mut self, state: Option<State>, read: usize, rate: u64) -> State {
         let rest = Duration::from_secs_f64(read as f64 / rate as f64);
@@ -191,60 +229,62 @@ impl Connection {
         }
     }
 
-    /// Hands input to the session and sends the replies; `None` if more can be read now.
-    fn feed(&mut self, desk: &mut Desk, input: &[u8]) -> io::Result<Option<State>> {
-        let mut rest = input;
+    /// Hands input to the session and sends the replies: how much the session took, and `None` if
+    /// that was all and more can be read now.
+    fn feed(&mut self, desk: &mut Desk, input: &[u8]) -> io::Result<(usize, Option<State>)> {
+        let mut taken = 0;
         while let Some(session) = &mut self.session {
             let mut around = desk.around(self.listening, self.client);
-            let step = session.advance(&mut around, rest, &mut self.out);
-            rest = &rest[step.consumed..];
+            let step = session.advance(&mut around, &input[taken..], &mut self.out);
+            taken += step.consumed;
             match step.event {
                 Event::NeedInput => break,
                 Event::Message => desk.record(session.message())?,
-                Event::Pause(time) => {
+                Event::Pause { time, held_from } => {
                     self.paused = true;
-                    self.backlog.extend_from_slice(rest);
-                    return Ok(Some(State::Paused(time)));
+                    // What was said before does not wait for it, but where each byte does.
+                    let is_over = !self.is_dripping(desk)
+                        && self.send(desk, held_from) == Some(State::Closed);
+                    let state = if is_over { State::Closed } else { State::Paused(time) };
+                    return Ok((taken, Some(state)));
                 }
-                Event::StartTls => {
-                    // Nobody but an attacker sends anything behind STARTTLS (RFC 3207 §6).
-                    return self.start_tls(desk);
-                }
+                // Nobody but an attacker sends anything behind STARTTLS (RFC 3207 §6).
+                Event::StartTls => return Ok((input.len(), self.start_tls(desk)?)),
                 Event::Close => {
                     self.closing = true;
-                    rest = &[];
                     break;
                 }
             }
         }
-        self.backlog.extend_from_slice(rest);
-        Ok(self.flush(desk))
+        // What comes behind the end is for nobody.
+        Ok((input.len(), self.flush(desk)))
     }
 
-    fn start_tls(&mut self, desk: &Desk) -> io::Result<Option<State>> {
-        // The 220 leaves in the clear; a reply that short fits into every socket.
+    fn start_tls(&mut self, desk: &mut Desk) -> io::Result<Option<State>> {
+        // The 220 leaves in the clear.
         if let Some(state) = self.flush(desk) {
             return Ok(Some(state));
         }
         if let Some(session) = &mut self.session {
             session.protected();
         }
-        if self.protect()? { Ok(None) } else { Ok(self.flush(desk)) }
+        self.protect(desk)
     }
 
-    /// Begins TLS, or what the behaviour has instead; whether it was TLS.
-    fn protect(&mut self) -> io::Result<bool> {
-        match (self.door.handshake, &self.door.tls) {
-            (Handshake::Sound, Some(tls)) => {
-                self.stream.protect(tls.connection()?);
-                self.is_plain = false;
-                return Ok(true);
-            }
-            (Handshake::Garbage, _) => self.out.extend_from_slice(GARBAGE),
-            (Handshake::Close | Handshake::Sound, _) => {}
+    /// Begins TLS, which the next turn goes on with, or does what the behaviour has instead.
+    fn protect(&mut self, desk: &mut Desk) -> io::Result<Option<State>> {
+        if let (Handshake::Sound, Some(tls)) = (self.door.handshake, &self.door.tls) {
+            self.stream.protect(tls.connection()?);
+            self.is_plain = false;
+            self.is_shaking_hands = true;
+            return Ok(Some(State::Unfinished));
         }
+        if self.door.handshake == Handshake::Garbage {
+            self.out.extend_from_slice(GARBAGE);
+        }
+        desk.totals.tally.connections_dropped += 1;
         self.closing = true;
-        Ok(false)
+        Ok(self.flush(desk))
     }
 
     /// Sends the replies; `None` if all are sent and the connection goes on.
@@ -254,9 +294,19 @@ impl Connection {
             Err(_) => return Some(State::Closed),
             Ok(()) => {}
         }
+        if let Some(state) = self.send(desk, self.out.len()) {
+            return Some(state);
+        }
+        self.out.clear();
+        self.sent = 0;
+        self.closing.then_some(State::Closed)
+    }
+
+    /// Sends the replies up to `end`; `None` if all of that is sent.
+    fn send(&mut self, desk: &Desk, end: usize) -> Option<State> {
         let tarpit = desk.shared.settings.listen[self.listening].behaviour.tarpit;
-        while self.sent < self.out.len() {
-            let mut end = self.out.len();
+        while self.sent < end {
+            let mut piece_end = end;
             if let Some(Tarpit { bytes, every }) = tarpit {
                 let now = Instant::now();
                 if let Some(wait) = self.next_drops_at.and_then(|at| at.checked_duration_since(now))
@@ -266,9 +316,9 @@ impl Connection {
                     return Some(State::Paused(wait));
                 }
                 self.next_drops_at = Some(now + every);
-                end = end.min(self.sent + bytes);
+                piece_end = piece_end.min(self.sent.saturating_add(bytes));
             }
-            match self.stream.write(&self.out[self.sent..end]) {
+            match self.stream.write(&self.out[self.sent..piece_end]) {
                 Ok(0) => return Some(State::Closed),
                 Ok(written) => self.sent += written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -278,12 +328,10 @@ impl Connection {
                 Err(_) => return Some(State::Closed),
             }
         }
-        self.out.clear();
-        self.sent = 0;
-        if self.closing && self.stream.is_handshaking() {
-            // What was said waits for the end of the handshake, which needs to be read.
-            return None;
-        }
-        self.closing.then_some(State::Closed)
+        None
+    }
+
+    fn is_dripping(&self, desk: &Desk) -> bool {
+        desk.shared.settings.listen[self.listening].behaviour.tarpit.is_some()
     }
 }

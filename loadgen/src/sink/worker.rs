@@ -167,12 +167,12 @@ impl Worker {
         let _ = stream.set_nodelay(true);
         self.generation += 1;
         let (place, door) = ((listener, client.ip()), &self.doors[listener]);
-        let mut connection = Connection::new(stream, self.generation, place, door, &mut self.desk)?;
+        let mut connection = Connection::new(stream, self.generation, place, door);
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(connection.socket(), Token(key), interest)?;
-        let state = connection.greet(&mut self.desk)?;
+        let state = connection.begin(&mut self.desk)?;
         entry.insert(connection);
         match state {
             Some(state) => self.apply(key, state),

@@ -160,6 +160,48 @@ assert [reply[:3] for reply in replies] == ['554', '503', '503', '221'], replies
     assert_eq!(refused(&totals, "greeting", 554), 2, "{totals}");
 }
 
+/// The handshake does not wait for what is said behind it, and whoever is turned away sees the end.
+#[test]
+fn over_tls_delays_and_drips_begin_behind_the_handshake() {
+    let implicit = "[[listen]]\naddress = '127.0.0.1:0'\ntls = 'implicit'\n";
+    let mut sink = behaving(&format!(
+        "{implicit}delay.greeting = '1500ms'\n{implicit}tarpit = {{ bytes = 4, every_ms = 40 }}\n\
+         {implicit}connections_max = 0\n\
+         {implicit}[[listen.reply]]\nat = 'greeting'\ntext = '421 4.3.2 Closing'\n"
+    ));
+    let script = "
+import socket, ssl, sys, time
+_, late, dripping, full, closing = [int(address.rsplit(':')[-1]) for address in sys.argv[1:]]
+context = ssl._create_unverified_context()
+
+def connect(port):
+    return context.wrap_socket(socket.create_connection(('127.0.0.1', port), timeout=60))
+
+begin = time.monotonic()
+stream = connect(late)
+shaken = time.monotonic()
+assert stream.recv(3) == b'220'
+assert time.monotonic() - begin >= 1.5
+# Had the handshake waited for the delay, hardly any time would have been left behind it.
+assert time.monotonic() - shaken >= 0.2, 'the handshake waited'
+
+stream = connect(dripping)
+pieces = []
+while not b''.join(pieces).endswith(b'\\n'):
+    pieces.append(stream.recv(4096))
+    assert pieces[-1], pieces
+assert len(pieces) > 1, 'no drips but one gush'
+
+for port in full, closing:
+    stream = connect(port)
+    text = b''.join(iter(lambda: stream.recv(4096), b''))
+    assert text.startswith(b'421 '), text
+";
+    let (code, text) = run(Command::new("python3").args(["-c", script]).args(addresses(&sink)));
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(sink.stop()["connections_refused"], 2);
+}
+
 #[test]
 fn by_bdat_refused_recipients_leave_the_connection_sound() {
     let mut sink = behaving(
