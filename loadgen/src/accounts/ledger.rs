@@ -107,9 +107,15 @@ struct Entry {
     recipients: u16,
     /// How often it came once more for a recipient that had it.
     copies: u8,
-    is_altered: bool,
-    is_late: bool,
+    /// [`ALTERED`], [`LATE`].
+    faults: u8,
 }
+
+const ALTERED: u8 = 1;
+const LATE: u8 = 2;
+
+// The bound of all pages is told above.
+const _: () = assert!(size_of::<Entry>() * PAGE_NUMBERS == 32 << 10);
 
 /// A stamped message that came.
 #[derive(Clone, Copy, Debug)]
@@ -147,8 +153,8 @@ impl Ledger {
             .or_insert_with(|| vec![Entry::default(); PAGE_NUMBERS].into_boxed_slice());
         let entry = &mut page[index];
         let is_first = entry.recipients == 0;
-        entry.is_altered |= arrival.is_altered;
-        entry.is_late |= arrival.is_late;
+        entry.faults |= if arrival.is_altered { ALTERED } else { 0 };
+        entry.faults |= if arrival.is_late { LATE } else { 0 };
         for &hash in arrival.recipients {
             let [low, _] = halves(hash);
             if entry.recipients == 0 {
@@ -211,11 +217,11 @@ fn tell(run: &mut Delivered, number: u64, entry: Entry) {
     if entry.copies > 0 && run.duplicated.len() < LISTED_MAX {
         run.duplicated.push(Duplicated { number, copies: u32::from(entry.copies) });
     }
-    for (is_so, count, list) in [
-        (entry.is_altered, &mut run.altered_messages, &mut run.altered),
-        (entry.is_late, &mut run.late_messages, &mut run.late),
+    for (fault, count, list) in [
+        (ALTERED, &mut run.altered_messages, &mut run.altered),
+        (LATE, &mut run.late_messages, &mut run.late),
     ] {
-        if is_so {
+        if entry.faults & fault != 0 {
             *count += 1;
             if list.len() < LISTED_MAX {
                 list.push(number);

@@ -26,6 +26,12 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// The longest time between two pieces of a reply.
 const INTERVAL_MS_MAX: u64 = 3_600_000;
 
+/// A domain's name (RFC 5321 §4.5.3.1.2).
+const NAME_BYTES_MAX: usize = 255;
+
+/// More than any kernel gives a socket.
+const RECEIVE_BUFFER_BYTES_MAX: usize = 1 << 30;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -253,6 +259,38 @@ impl Keys {
         if self.read_bytes_per_second == Some(0) {
             return Err(format!("{table} read_bytes_per_second must be at least 1"));
         }
+        if self.receive_buffer_bytes.is_some_and(|bytes| bytes > RECEIVE_BUFFER_BYTES_MAX) {
+            return Err(format!(
+                "{table} receive_buffer_bytes: at most {RECEIVE_BUFFER_BYTES_MAX}"
+            ));
+        }
+        if self.name.as_ref().is_some_and(|name| !is_name(name)) {
+            return Err(format!("{table} name must be a host's name such as `mx.example`"));
+        }
+        let wrong = |it: &&String| !is_pattern(it);
+        if let Some(pattern) = self.r#match.iter().flatten().find(wrong) {
+            return Err(format!(
+                "{table} match: `{pattern}` must be a domain, `*.` and a domain, or `*` for all"
+            ));
+        }
+        self.check_effect(table)
+    }
+
+    /// What would never have an effect is a mistake.
+    fn check_effect(&self, table: &str) -> Result<(), String> {
+        let elsewhere = |it: &&ReplyKeys| it.at != Point::Rcpt && !it.recipients.is_empty();
+        if let Some(reply) = self.reply.iter().find(elsewhere) {
+            return Err(format!(
+                "{table} reply at {}: `recipients` belongs to `at = \"rcpt\"`",
+                reply.at.phrase()
+            ));
+        }
+        if self.drop.iter().any(|it| it.taken && it.at != DropAt::Behind) {
+            return Err(format!("{table} drop: `taken` belongs to `at = \"after-data\"`"));
+        }
+        if self.drop.iter().any(|it| it.after_bytes > 0 && it.at != DropAt::Within) {
+            return Err(format!("{table} drop: `after_bytes` belongs to `at = \"in-data\"`"));
+        }
         Ok(())
     }
 
@@ -344,7 +382,10 @@ impl Keys {
         set_some(&self.connections_per_second_max, &mut admission.connections_per_second_max);
         set_some(&self.read_bytes_per_second, &mut behaviour.read_bytes_per_second);
         set_some(&self.receive_buffer_bytes, &mut behaviour.receive_buffer_bytes);
-        set_some(&self.size_max_bytes, &mut behaviour.size_max_bytes);
+        if let Some(bytes) = self.size_max_bytes {
+            // RFC 1870 §4: a size of 0 says that there is no bound.
+            behaviour.size_max_bytes = Some(bytes).filter(|bytes| *bytes > 0);
+        }
         set(&self.pipelining, &mut behaviour.offers.pipelining);
         set(&self.chunking, &mut behaviour.offers.chunking);
         set(&self.eight_bit_mime, &mut behaviour.offers.eight_bit_mime);
@@ -353,6 +394,18 @@ impl Keys {
         set(&self.tls, &mut behaviour.tls);
         set(&self.certificate, &mut behaviour.certificate);
         set(&self.handshake, &mut behaviour.handshake);
+    }
+}
+
+/// Whether `name` can stand in a reply and after EHLO.
+fn is_name(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn is_pattern(pattern: &str) -> bool {
+    pattern == "*" || {
+        let name = pattern.strip_prefix("*.").unwrap_or(pattern);
+        !name.is_empty() && !name.contains('*')
     }
 }
 
@@ -432,6 +485,17 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_can_be_lifted_again_and_a_star_is_for_all() {
+        let text = "[default]\nsize_max_bytes = 10\n\
+            [[listen]]\naddress = \"127.0.0.1:2\"\nsize_max_bytes = 0\n\
+            [[domain]]\nmatch = [\"*\"]\ngreylist_s = 1";
+        let found = listenings_of(text).unwrap();
+        let bounds = [0, 1].map(|index: usize| found[index].behaviour.size_max_bytes);
+        assert_eq!(bounds, [Some(10), None]);
+        assert_eq!((found[0].rule_of(b"x.example"), found[0].rule_of(b"")), (Some(0), Some(0)));
+    }
+
+    #[test]
     fn mistakes_are_told_with_their_place_and_what_would_be_right() {
         for (text, told) in [
             ("[default]\nnmae = \"x\"", &["line 2", "nmae"][..]),
@@ -448,6 +512,15 @@ mod tests {
                 &["MAIL"],
             ),
             ("[default]\ntarpit = { bytes = 0, every_ms = 1 }", &["at least 1 byte"]),
+            ("[default]\nname = \"a b\"", &["[default] name", "mx.example"]),
+            ("[default]\nreceive_buffer_bytes = 2_000_000_000", &["at most"]),
+            ("[[domain]]\nmatch = [\"*bad.example\"]", &["`*bad.example`", "`*.`"]),
+            (
+                "[[default.reply]]\nat = \"mail\"\nrecipients = [\"x\"]\ntext = \"550 no\"",
+                &["MAIL", "rcpt"],
+            ),
+            ("[[default.drop]]\nat = \"in-data\"\ntaken = true", &["after-data"]),
+            ("[[default.drop]]\nat = \"after-data\"\nafter_bytes = 5", &["in-data"]),
             ("[default]\ntls = \"always\"", &["line 2", "starttls"]),
         ] {
             let error = listenings_of(text).unwrap_err();

@@ -41,7 +41,8 @@ impl Greylist {
 /// The network of `client`: /24 of IPv4, /64 of IPv6.
 fn network(client: IpAddr) -> [u8; 8] {
     let mut network = [0; 8];
-    match client {
+    // A socket of both families has clients of IPv4 as ::ffff:a.b.c.d, all of one /64.
+    match client.to_canonical() {
         IpAddr::V4(address) => network[..3].copy_from_slice(&address.octets()[..3]),
         IpAddr::V6(address) => network.copy_from_slice(&address.octets()[..8]),
     }
@@ -63,8 +64,11 @@ mod tests {
         assert!(greylist.passes(here, wait, now + wait));
         let neighbour = (address("192.0.2.99"), here.1, here.2);
         assert!(greylist.passes(neighbour, wait, now + wait));
+        let mapped = (address("::ffff:192.0.2.7"), here.1, here.2);
+        assert!(greylist.passes(mapped, wait, now + wait));
         for other in [
-            (address("192.0.3.1"), here.1, here.2),
+            (address("::ffff:192.0.3.1"), here.1, here.2),
+            (address("192.0.4.1"), here.1, here.2),
             (address("2001:db8::1"), here.1, here.2),
             (here.0, b"b@x", here.2),
             (here.0, here.1, b"c@y"),

@@ -155,7 +155,8 @@ pub(crate) struct Behaviour {
     pub(crate) admission: AdmissionLimits,
     pub(crate) read_bytes_per_second: Option<u64>,
     pub(crate) receive_buffer_bytes: Option<usize>,
-    /// As SIZE offers it (RFC 1870); larger messages get 552.
+    /// As SIZE offers it (RFC 1870); larger messages get 552. Dots that were doubled (RFC 5321
+    /// §4.5.2) count as they came.
     pub(crate) size_max_bytes: Option<u64>,
     pub(crate) tls: TlsMode,
     pub(crate) certificate: CertificateKind,
@@ -190,7 +191,7 @@ impl Default for Behaviour {
     }
 }
 
-/// Domains that behave alike: exact names, or `*.` before a name for everything below it.
+/// Domains that behave alike: exact names, `*.` before a name for everything below it, `*` for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Domains {
     patterns: Vec<String>,
@@ -201,7 +202,7 @@ impl Domains {
         self.patterns.iter().any(|pattern| match pattern.strip_prefix('*') {
             Some(below) => {
                 let at = domain.len().saturating_sub(below.len());
-                at > 0 && domain[at..].eq_ignore_ascii_case(below.as_bytes())
+                below.is_empty() || at > 0 && domain[at..].eq_ignore_ascii_case(below.as_bytes())
             }
             None => domain.eq_ignore_ascii_case(pattern.as_bytes()),
         })

@@ -101,12 +101,14 @@ impl ServerSession {
         self.chunks = Chunks::None;
         let behaviour = self.behaviour(around);
         let size_max = behaviour.size_max_bytes.unwrap_or(u64::MAX);
-        if let Some(drop) = self.drop.filter(|drop| drop.at == DropAt::Behind) {
-            if drop.taken {
+        if let Some(drop) = self.drop {
+            // A content that ends before the middle was reached ends there.
+            let is_taken = drop.taken && drop.at == DropAt::Behind;
+            if is_taken {
                 self.note_recipients(around, true);
             }
             self.leave(around);
-            return drop.taken;
+            return is_taken;
         }
         let too_big = ReplyText { code: 552, lines: vec!["5.3.4 Too big".to_owned()] };
         let is_too_big = self.bytes > size_max || (around.keep && self.bytes > KEPT_BYTES_MAX);

@@ -1,14 +1,13 @@
 //! What sessions count: refusals by their kind, recipients by their domain.
 //!
 //! # Bounds
-//! [`REFUSALS_MAX`] kinds and [`DOMAINS_MAX`] domains; what is past them is counted under the name
-//! [`OTHERS`].
+//! Kinds of refusals are no more than codes at places of a session. [`DOMAINS_MAX`] domains; what
+//! is past them is counted under the name [`OTHERS`].
 
 use std::collections::BTreeMap;
 
 use crate::results::{DomainCount, RefusalCount};
 
-const REFUSALS_MAX: usize = 1_000;
 const DOMAINS_MAX: usize = 100_000;
 
 /// Domains in the results, those with the most recipients.
@@ -32,10 +31,7 @@ pub(crate) struct Tally {
 impl Tally {
     /// One more refusal; the first text of its kind is kept.
     pub(crate) fn note_refusal(&mut self, stage: &'static str, code: u16, text: &str) {
-        let key = (stage, code);
-        if self.refusals.len() < REFUSALS_MAX || self.refusals.contains_key(&key) {
-            self.refusals.entry(key).or_insert_with(|| (0, text.to_owned())).0 += 1;
-        }
+        self.refusals.entry((stage, code)).or_insert_with(|| (0, text.to_owned())).0 += 1;
     }
 
     /// The place of `domain`, in whatever case.

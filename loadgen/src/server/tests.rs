@@ -214,6 +214,21 @@ fn connections_are_dropped_before_in_and_behind_a_content() {
 }
 
 #[test]
+fn a_content_too_short_for_its_middle_is_dropped_at_its_end() {
+    let mut listening = plain();
+    let at = DropAt::Within;
+    listening.behaviour.drops = vec![Drop { at, share: 1.0, after_bytes: 1_000, taken: false }];
+    for dialogue in [
+        &b"MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\nabc\r\n.\r\nNOOP\r\n"[..],
+        b"MAIL FROM:<a>\r\nRCPT TO:<b>\r\nBDAT 3\r\nabcBDAT 0 LAST\r\nNOOP\r\n",
+    ] {
+        let heard = converse(&listening, &[dialogue]);
+        assert!(heard.is_closed && heard.messages.is_empty(), "{heard:?}");
+        assert_eq!(heard.codes.len(), 4, "{heard:?}");
+    }
+}
+
+#[test]
 fn delays_hold_back_the_reply_that_they_are_for() {
     let mut listening = plain();
     let delay = |ms| Some(Delay::Always(Duration::from_millis(ms)));

@@ -3,8 +3,7 @@
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
-
+use crate::behaving::refused;
 use crate::harness::{Sink, send, set};
 
 /// Behind the plain address, one for each kind of TLS.
@@ -49,13 +48,6 @@ fn behaving(text: &str) -> Sink {
 
 fn addresses(sink: &Sink) -> Vec<&str> {
     sink.address.split(' ').collect()
-}
-
-/// How often the sink refused with `code` at `stage`.
-fn refused(totals: &Value, stage: &str, code: u16) -> u64 {
-    let refusals = totals["refusals"].as_array().unwrap();
-    let those = refusals.iter().filter(|it| it["stage"] == stage && it["code"] == code);
-    those.map(|it| it["count"].as_u64().unwrap()).sum()
 }
 
 fn run(command: &mut Command) -> (Option<i32>, String) {

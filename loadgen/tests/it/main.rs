@@ -8,8 +8,11 @@
 )]
 
 mod accounting;
+mod behaving;
 mod behaviour;
 mod behaviour_clients;
+mod behaviour_limits;
+mod behaviour_refusals;
 mod bench;
 mod compare;
 mod dialogue;
