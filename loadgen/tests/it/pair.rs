@@ -73,6 +73,20 @@ fn large_messages_arrive_whole() {
     check_all_arrive(&["--size", "1000000"], 1, 7..=7);
 }
 
+/// RFC 3030: whole, in pieces that run ahead, in pieces of a few bytes, each awaited.
+#[test]
+fn by_bdat_all_messages_arrive() {
+    for options in [
+        &[][..],
+        &["--bdat-chunk-bytes", "700", "--run-ahead"],
+        &["--bdat-chunk-bytes", "100", "--no-pipelining"],
+        &["--messages-per-connection", "80"],
+    ] {
+        check_all_arrive(&[&["--bdat", "--recipients", "2"], options].concat(), 2, 7..=13);
+    }
+    check_all_arrive(&["--bdat", "--size", "1000000"], 1, 7..=7);
+}
+
 #[test]
 fn several_threads_share_the_work() {
     let [first, second] = two_cpus();

@@ -149,16 +149,20 @@ fn a_folder_of_messages_arrives_unchanged_behind_the_stamp() {
         fs::write(directory.path().join(name), message).unwrap();
     }
     let folder = directory.path().to_str().unwrap();
-    let mut sink = Sink::start(&["--bodies", "bodies"]);
-    let options = ["--eml", folder, "--messages", "6", "--run", "0", "--connections", "2"];
-    let sent = send(&sink.address, &options);
-    assert_eq!((sent.code, sent.count("accepted")), (0, 6), "{}", sent.report);
-    assert_eq!(sink.stop()["messages"], 6);
-    assert_eq!(kept_bytes(&sink.path("bodies")), sent.count("bytes"));
-    for turn in 0..6 {
-        let message = messages[turn % 3];
-        let line_end = if message.ends_with(b"\r\n") { &b""[..] } else { b"\r\n" };
-        assert_eq!(kept(&sink.path("bodies"), turn as u64), [message, line_end].concat());
+    // By BDAT nothing is dot-stuffed (RFC 3030 §2), whole or in pieces that cut lines and letters.
+    for by in [&[][..], &["--bdat"], &["--bdat", "--bdat-chunk-bytes", "7"]] {
+        let mut sink = Sink::start(&["--bodies", "bodies"]);
+        let options = ["--eml", folder, "--messages", "6", "--run", "0", "--connections", "2"];
+        let sent = send(&sink.address, &[&options[..], by].concat());
+        assert_eq!((sent.code, sent.count("accepted")), (0, 6), "{by:?}: {}", sent.report);
+        assert_eq!(sink.stop()["messages"], 6);
+        assert_eq!(kept_bytes(&sink.path("bodies")), sent.count("bytes"), "{by:?}");
+        for turn in 0..6 {
+            let message = messages[turn % 3];
+            let line_end = if message.ends_with(b"\r\n") { &b""[..] } else { b"\r\n" };
+            let came = kept(&sink.path("bodies"), turn as u64);
+            assert_eq!(came, [message, line_end].concat(), "{by:?}");
+        }
     }
 }
 
