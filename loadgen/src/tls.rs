@@ -16,17 +16,14 @@ use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rcgen::{CertificateParams, KeyPair};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ClientConnection, Connection, DigitallySignedStruct, ServerConfig,
     ServerConnection, SignatureScheme,
 };
-
-use crate::behaviour::CertificateKind;
 
 /// Bytes that wait for the socket before nothing more is taken.
 const UNSENT_BYTES_MAX: usize = 256 << 10;
@@ -102,26 +99,19 @@ pub(crate) struct TlsServer {
 }
 
 impl TlsServer {
-    /// With a fresh certificate for `name` that has what `kind` says to object to.
+    /// That shows `certificate`, whose key is `key`.
     ///
     /// # Errors
-    /// `name` is no name for a certificate.
-    pub(crate) fn new(name: &str, kind: CertificateKind) -> io::Result<Self> {
-        let host = if kind == CertificateKind::WrongName { "another-host.example" } else { name };
-        let names = vec![host.to_owned()];
-        let mut parameters = CertificateParams::new(names).map_err(io::Error::other)?;
-        if kind == CertificateKind::Expired {
-            parameters.not_before = rcgen::date_time_ymd(2001, 1, 1);
-            parameters.not_after = rcgen::date_time_ymd(2002, 1, 1);
-        }
-        let key = KeyPair::generate().map_err(io::Error::other)?;
-        let certificate = parameters.self_signed(&key).map_err(io::Error::other)?;
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    /// They do not go together.
+    pub(crate) fn new(
+        certificate: CertificateDer<'static>,
+        key: PrivateKeyDer<'static>,
+    ) -> io::Result<Self> {
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
+            .with_single_cert(vec![certificate], key)
             .map_err(io::Error::other)?;
         Ok(Self { config: Arc::new(config) })
     }
@@ -160,6 +150,11 @@ impl<S: Read + Write> Wire<S> {
     /// From here on all is encrypted.
     pub(crate) fn protect(&mut self, tls: impl Into<Connection>) {
         self.tls = Some(Box::new(tls.into()));
+    }
+
+    /// Whether TLS has begun, and nothing can be said in it yet.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
     /// When the handshake ended, if it has since the last call.

@@ -75,10 +75,14 @@ pub(crate) struct Keys {
 pub(crate) struct DelayKeys {
     pub(crate) greeting: Option<Delay>,
     pub(crate) ehlo: Option<Delay>,
+    pub(crate) starttls: Option<Delay>,
+    pub(crate) auth: Option<Delay>,
     pub(crate) mail: Option<Delay>,
     pub(crate) rcpt: Option<Delay>,
     pub(crate) data: Option<Delay>,
     pub(crate) end_of_data: Option<Delay>,
+    pub(crate) other: Option<Delay>,
+    pub(crate) quit: Option<Delay>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -258,7 +262,11 @@ impl Keys {
             ("name", self.name.is_some()),
             ("delay.greeting", self.delay.greeting.is_some()),
             ("delay.ehlo", self.delay.ehlo.is_some()),
+            ("delay.starttls", self.delay.starttls.is_some()),
+            ("delay.auth", self.delay.auth.is_some()),
             ("delay.mail", self.delay.mail.is_some()),
+            ("delay.other", self.delay.other.is_some()),
+            ("delay.quit", self.delay.quit.is_some()),
             ("tarpit", self.tarpit.is_some()),
             ("connections_max", self.connections_max.is_some()),
             ("client_connections_max", self.client_connections_max.is_some()),
@@ -281,10 +289,9 @@ impl Keys {
                  it under [default] or [[listen]]"
             ));
         }
-        let early = [Point::Greeting, Point::Ehlo, Point::Mail];
-        match self.reply.iter().find(|reply| early.contains(&reply.at)) {
+        match self.reply.iter().find(|reply| !reply.at.is_of_domains()) {
             Some(reply) => Err(format!(
-                "[[domain.reply]] cannot be at {}, before a recipient is named; put it under \
+                "[[domain.reply]] cannot be at {}, where no recipient is named; put it under \
                  [default] or [[listen]]",
                 reply.at.phrase()
             )),
@@ -308,10 +315,14 @@ impl Keys {
         for (point, value) in [
             (Point::Greeting, &delay.greeting),
             (Point::Ehlo, &delay.ehlo),
+            (Point::Starttls, &delay.starttls),
+            (Point::Auth, &delay.auth),
             (Point::Mail, &delay.mail),
             (Point::Rcpt, &delay.rcpt),
             (Point::Data, &delay.data),
             (Point::EndOfData, &delay.end_of_data),
+            (Point::Other, &delay.other),
+            (Point::Quit, &delay.quit),
         ] {
             set_some(value, &mut behaviour.delays[point as usize]);
         }

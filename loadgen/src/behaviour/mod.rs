@@ -34,27 +34,41 @@ pub(crate) use rules::{Drop, DropAt, ReplyRule, ReplyText};
 pub(crate) enum Point {
     Greeting,
     Ehlo,
+    Starttls,
+    Auth,
     Mail,
     Rcpt,
     /// To DATA itself; a BDAT has no such reply.
     Data,
     /// To a content, whether by DATA or by BDAT.
     EndOfData,
+    /// To RSET, NOOP and VRFY.
+    Other,
+    Quit,
 }
 
 impl Point {
-    pub(crate) const COUNT: usize = 6;
+    pub(crate) const COUNT: usize = Self::Quit as usize + 1;
 
     /// For people, and for the counts of what was refused.
     pub(crate) const fn phrase(self) -> &'static str {
         match self {
             Self::Greeting => "greeting",
             Self::Ehlo => "EHLO",
+            Self::Starttls => "STARTTLS",
+            Self::Auth => "AUTH",
             Self::Mail => "MAIL",
             Self::Rcpt => "RCPT",
             Self::Data => "DATA",
             Self::EndOfData => "end of data",
+            Self::Other => "other",
+            Self::Quit => "QUIT",
         }
+    }
+
+    /// Whether a recipient's domain has a say in it.
+    pub(crate) const fn is_of_domains(self) -> bool {
+        matches!(self, Self::Rcpt | Self::Data | Self::EndOfData)
     }
 }
 
@@ -89,6 +103,8 @@ pub(crate) enum CertificateKind {
     /// Nothing but that nobody vouches for it.
     #[default]
     SelfSigned,
+    /// Nothing; it is of the sink's own authority, as those below are.
+    Sound,
     /// It ended years ago.
     Expired,
     /// It is for another host.

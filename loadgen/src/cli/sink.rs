@@ -27,6 +27,10 @@ pub(crate) struct SinkArgs {
     /// What the sink does, by listening address and by recipient's domain: a TOML file.
     #[arg(long, value_name = "FILE")]
     pub(crate) behaviour: Option<PathBuf>,
+    /// Write the certificate of the authority here that signs the sink's certificates, for clients
+    /// to trust; it is a fresh one each time.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authority: Option<PathBuf>,
     /// Pin one thread to each of these CPUs, for instance 0-2,5.
     #[arg(long)]
     pub(crate) cpus: Option<CpuList>,

@@ -63,6 +63,7 @@ fn sink_settings(args: SinkArgs) -> io::Result<SinkSettings> {
         bodies: args.bodies,
         exit_after: args.exit_after,
         late_after: duration(args.late_after_s, 1.0)?,
+        authority: args.authority,
     })
 }
 
@@ -94,10 +95,14 @@ fn keys(args: &SinkArgs) -> io::Result<Keys> {
     keys.delay = DelayKeys {
         greeting: every.clone(),
         ehlo: every.clone(),
+        starttls: every.clone(),
+        auth: every.clone(),
         mail: every.clone(),
         rcpt: every.clone(),
-        data: every,
+        data: every.clone(),
         end_of_data: end_of_data.map(Delay::Always),
+        other: every.clone(),
+        quit: every,
     };
     keys.reply = refusals.into_iter().filter(|refusal| refusal.share > 0.0).collect();
     Ok(keys)

@@ -1,6 +1,8 @@
 //! The commands, one by one.
 
-use super::{COMMAND_LINE_BYTES_MAX, Phase, RECIPIENTS_MAX, ServerSession, Surroundings, replies};
+use super::{
+    COMMAND_LINE_BYTES_MAX, Chunks, Phase, RECIPIENTS_MAX, ServerSession, Surroundings, replies,
+};
 use crate::accounts::recipient_hash;
 use crate::behaviour::{DropAt, Point, ReplyText};
 use crate::content::Framing;
@@ -42,6 +44,11 @@ impl ServerSession {
 
     fn handle_line(&mut self, around: &mut Surroundings<'_>, line: &[u8], out: &mut Vec<u8>) {
         match self.phase {
+            // RFC 4954 §4: the client gives up.
+            Phase::Login { .. } if line.trim_ascii_end() == b"*" => {
+                self.phase = Phase::Command;
+                out.extend_from_slice(b"501 5.0.0 Login given up\r\n");
+            }
             Phase::Login { lines: 0 | 1 } => {
                 self.phase = Phase::Command;
                 out.extend_from_slice(b"235 2.7.0 Welcome\r\n");
@@ -66,7 +73,12 @@ impl ServerSession {
         let verb_end = memchr::memchr(b' ', line).unwrap_or(line.len());
         let (verb, arguments) = line.split_at(verb_end);
         let is = |name: &[u8]| verb.eq_ignore_ascii_case(name);
-        if is(b"MAIL") {
+        if is(b"QUIT") {
+            self.handle_plain(around, Point::Quit, b"221 2.0.0 Bye", out);
+            self.phase = Phase::Closed;
+        } else if self.is_unwelcome {
+            out.extend_from_slice(b"503 5.5.1 Nothing but QUIT is welcome\r\n");
+        } else if is(b"MAIL") {
             self.handle_mail(around, line, out);
         } else if is(b"RCPT") {
             self.handle_recipient(around, line, out);
@@ -77,23 +89,40 @@ impl ServerSession {
         } else if is(b"EHLO") || is(b"HELO") {
             self.handle_hello(around, is(b"EHLO"), out);
         } else if is(b"RSET") {
-            self.forget_transaction();
-            replies::write(behaviour, &[b"250 2.0.0 Ok"], out);
+            if self.handle_plain(around, Point::Other, b"250 2.0.0 Ok", out) {
+                self.forget_transaction();
+            }
         } else if is(b"NOOP") {
-            replies::write(behaviour, &[b"250 2.0.0 Ok"], out);
+            self.handle_plain(around, Point::Other, b"250 2.0.0 Ok", out);
         } else if is(b"VRFY") {
-            replies::write(behaviour, &[b"252 2.0.0 Send mail and see"], out);
+            self.handle_plain(around, Point::Other, b"252 2.0.0 Send mail and see", out);
         } else if is(b"STARTTLS") && behaviour.tls == TlsMode::Starttls && !self.is_protected {
-            self.phase = Phase::StartTls;
-            replies::write(behaviour, &[b"220 2.0.0 Go ahead"], out);
+            if self.handle_plain(around, Point::Starttls, b"220 2.0.0 Go ahead", out) {
+                self.phase = Phase::StartTls;
+            }
         } else if is(b"AUTH") && behaviour.offers.auth {
-            self.handle_auth(arguments, out);
-        } else if is(b"QUIT") {
-            self.phase = Phase::Closed;
-            replies::write(behaviour, &[b"221 2.0.0 Bye"], out);
+            self.handle_auth(around, arguments, out);
         } else {
             out.extend_from_slice(b"500 5.5.2 Command not known\r\n");
         }
+    }
+
+    /// Gives `reply`, unless the behaviour has a refusal; whether it was given.
+    fn handle_plain(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        point: Point,
+        reply: &[u8],
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let behaviour = &around.listening.behaviour;
+        let refusal = self.refusal(around, behaviour, point, b"");
+        match refusal {
+            Some(refusal) => self.refuse(around, point, refusal, out),
+            None => replies::write(behaviour, &[reply], out),
+        }
+        self.hold_back(around, behaviour, point);
+        refusal.is_none()
     }
 
     fn handle_hello(
@@ -116,7 +145,13 @@ impl ServerSession {
     }
 
     /// Every name and password is right; what is counted is the dialogue (RFC 4954 §4).
-    fn handle_auth(&mut self, arguments: &[u8], out: &mut Vec<u8>) {
+    fn handle_auth(&mut self, around: &mut Surroundings<'_>, arguments: &[u8], out: &mut Vec<u8>) {
+        let behaviour = &around.listening.behaviour;
+        self.hold_back(around, behaviour, Point::Auth);
+        if let Some(refusal) = self.refusal(around, behaviour, Point::Auth, b"") {
+            self.refuse(around, Point::Auth, refusal, out);
+            return;
+        }
         let mut words = arguments.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
         let mechanism = words.next().unwrap_or_default();
         let has_initial = words.next().is_some();
@@ -162,7 +197,7 @@ impl ServerSession {
     }
 
     fn handle_recipient(&mut self, around: &mut Surroundings<'_>, line: &[u8], out: &mut Vec<u8>) {
-        if !self.has_sender {
+        if !self.has_sender || self.chunks != Chunks::None {
             out.extend_from_slice(b"503 5.5.1 MAIL comes first\r\n");
             return;
         }
@@ -209,8 +244,10 @@ impl ServerSession {
     }
 
     fn handle_data(&mut self, around: &mut Surroundings<'_>, out: &mut Vec<u8>) {
-        if !self.has_sender || self.recipients.is_empty() {
-            let reply: &[u8] = if self.has_sender {
+        // RFC 3030 §2: DATA and BDAT do not mix.
+        let has_sender = self.has_sender && self.chunks == Chunks::None;
+        if !has_sender || self.recipients.is_empty() {
+            let reply: &[u8] = if has_sender {
                 b"554 5.5.1 No valid recipients\r\n"
             } else {
                 b"503 5.5.1 MAIL comes first\r\n"
@@ -244,14 +281,18 @@ impl ServerSession {
             self.phase = Phase::Closed;
             return;
         };
-        let is_refused = !self.has_sender || self.recipients.is_empty();
-        if !is_refused && self.bytes == 0 {
+        if !self.has_sender || self.recipients.is_empty() {
+            self.chunks = Chunks::Spoilt;
+        }
+        if self.chunks == Chunks::None {
+            self.chunks = Chunks::Open;
             self.begin_content(around, Framing::Bdat);
             if self.drop.is_some_and(|drop| drop.at == DropAt::Before) {
                 self.leave(around);
                 return;
             }
         }
+        let is_refused = self.chunks == Chunks::Spoilt;
         self.phase = Phase::Chunk { left, is_last, is_refused };
     }
 
@@ -266,16 +307,33 @@ impl ServerSession {
 /// The address between angle brackets.
 fn path(line: &[u8]) -> &[u8] {
     let from = memchr::memchr(b'<', line).map_or(line.len(), |at| at + 1);
-    let to = memchr::memchr(b'>', &line[from..]).map_or(line.len(), |at| from + at);
-    &line[from..to]
+    &line[from..from + path_length(&line[from..])]
+}
+
+/// Up to the bracket that closes, which is none in a quoted local part (RFC 5321 §4.1.2).
+fn path_length(inside: &[u8]) -> usize {
+    let mut at = memchr::memchr2(b'>', b'"', inside).unwrap_or(inside.len());
+    let mut is_quoted = false;
+    while let Some(byte) = inside.get(at) {
+        match byte {
+            b'>' if !is_quoted => return at,
+            b'"' => is_quoted = !is_quoted,
+            b'\\' if is_quoted => at += 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    inside.len()
 }
 
 /// What MAIL asks for that is not offered, or too much (RFC 1870 §6.1, RFC 5321 §4.1.1.11).
 fn parameter_fault(around: &Surroundings<'_>, line: &[u8]) -> Option<ReplyText> {
     let behaviour = &around.listening.behaviour;
-    let end = memchr::memchr(b'>', line)?;
+    let begin = memchr::memchr(b'<', line)? + 1;
+    let end = begin + path_length(&line[begin..]);
     let fault = |code, text: &str| Some(ReplyText { code, lines: vec![text.to_owned()] });
-    for word in line[end + 1..].split(|byte| *byte == b' ').filter(|word| !word.is_empty()) {
+    let parameters = line.get(end + 1..).unwrap_or_default();
+    for word in parameters.split(|byte| *byte == b' ').filter(|word| !word.is_empty()) {
         let name_end = memchr::memchr(b'=', word).unwrap_or(word.len());
         let (name, value) = (&word[..name_end], word.get(name_end + 1..).unwrap_or_default());
         let is = |keyword: &[u8]| name.eq_ignore_ascii_case(keyword);
@@ -289,6 +347,8 @@ fn parameter_fault(around: &Surroundings<'_>, line: &[u8]) -> Option<ReplyText> 
             }
         } else if (is(b"SMTPUTF8") && !behaviour.offers.smtputf8)
             || (is(b"BODY") && !behaviour.offers.eight_bit_mime)
+            // RFC 3030 §3: it is an extension of its own.
+            || (is(b"BODY") && value.eq_ignore_ascii_case(b"BINARYMIME"))
         {
             return fault(555, "5.5.4 That was not offered");
         }

@@ -1,6 +1,6 @@
 //! The content of a message, behind DATA or in chunks.
 
-use super::{KEPT_BYTES_MAX, Phase, ServerSession, Surroundings, replies};
+use super::{Chunks, KEPT_BYTES_MAX, Phase, ServerSession, Surroundings, replies};
 use crate::behaviour::{Drop, DropAt, Point, ReplyText};
 use crate::content::Framing;
 use crate::end_of_data;
@@ -61,6 +61,10 @@ impl ServerSession {
                 b"503 5.5.1 MAIL comes first\r\n"
             };
             out.extend_from_slice(reply);
+            if is_last {
+                // RFC 3030 §2: the transaction is over all the same.
+                self.forget_transaction();
+            }
             return false;
         }
         if is_last {
@@ -94,6 +98,7 @@ impl ServerSession {
         }
         self.digested = self.digest.finish();
         self.has_sender = false;
+        self.chunks = Chunks::None;
         let behaviour = self.behaviour(around);
         let size_max = behaviour.size_max_bytes.unwrap_or(u64::MAX);
         if let Some(drop) = self.drop.filter(|drop| drop.at == DropAt::Behind) {

@@ -117,6 +117,17 @@ enum Phase {
     Closed,
 }
 
+/// How far the chunks of a message are (RFC 3030 §2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chunks {
+    /// None has come.
+    None,
+    /// All that came are well.
+    Open,
+    /// One was refused: so are all that follow.
+    Spoilt,
+}
+
 /// One session.
 #[derive(Debug)]
 pub(crate) struct ServerSession {
@@ -124,6 +135,8 @@ pub(crate) struct ServerSession {
     partial: Vec<u8>,
     pause: Option<Duration>,
     is_protected: bool,
+    /// The greeting was a refusal: only QUIT is welcome (RFC 5321 §3.1).
+    is_unwelcome: bool,
     has_sender: bool,
     /// The sender's address, for the greylist.
     sender: Vec<u8>,
@@ -134,6 +147,7 @@ pub(crate) struct ServerSession {
     rule: Option<usize>,
     rules_agree: bool,
     drop: Option<Drop>,
+    chunks: Chunks,
     end: EndOfData,
     digest: ContentDigest,
     digested: Option<Digested>,
@@ -150,6 +164,7 @@ impl ServerSession {
             partial: Vec::new(),
             pause: None,
             is_protected: false,
+            is_unwelcome: false,
             has_sender: false,
             sender: Vec::new(),
             recipients: Vec::new(),
@@ -157,6 +172,7 @@ impl ServerSession {
             rule: None,
             rules_agree: true,
             drop: None,
+            chunks: Chunks::None,
             end: EndOfData::new(),
             digest: ContentDigest::new(),
             digested: None,
@@ -230,6 +246,11 @@ impl ServerSession {
         }
     }
 
+    /// Whether the client was greeted by something else than a refusal.
+    pub(crate) const fn is_welcome(&self) -> bool {
+        !self.is_unwelcome
+    }
+
     /// TLS has begun: what was said before counts no more (RFC 3207 §4.2).
     pub(crate) fn protected(&mut self) {
         self.is_protected = true;
@@ -241,7 +262,11 @@ impl ServerSession {
     fn greet(&mut self, around: &mut Surroundings<'_>, out: &mut Vec<u8>) {
         let behaviour = &around.listening.behaviour;
         match self.refusal(around, behaviour, Point::Greeting, b"") {
-            Some(refusal) => self.refuse(around, Point::Greeting, refusal, out),
+            Some(refusal) => {
+                around.tally.connections_refused += 1;
+                self.is_unwelcome = true;
+                self.refuse(around, Point::Greeting, refusal, out);
+            }
             None => {
                 let name = behaviour.name.as_bytes();
                 replies::write(behaviour, &[b"220 ", name, b" ESMTP loadgen sink"], out);
@@ -276,7 +301,7 @@ impl ServerSession {
         let text = refusal.lines.first().map(String::as_str).unwrap_or_default();
         around.tally.note_refusal(point.phrase(), refusal.code, text);
         refusal.write(out);
-        // RFC 5321 §3.8: who says 421 closes. A greeting of 554 is followed by QUIT alone (§3.1).
+        // RFC 5321 §3.8: who says 421 closes.
         if refusal.code == 421 {
             self.phase = Phase::Closed;
         }
@@ -302,6 +327,7 @@ impl ServerSession {
         self.rule = None;
         self.rules_agree = true;
         self.drop = None;
+        self.chunks = Chunks::None;
         self.bytes = 0;
         self.envelope.clear();
         self.content.clear();

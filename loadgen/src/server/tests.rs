@@ -124,6 +124,8 @@ fn what_is_out_of_order_or_unknown_is_refused() {
 fn refusals_come_where_they_are_asked_for() {
     for (at, text, codes) in [
         (Point::Greeting, "421 4.3.2 Not now", "421"),
+        (Point::Greeting, "554 5.3.2 Never", "554 503 503 503 503 503 221"),
+        (Point::Quit, "451 4.3.0 Stay", "220 250 250 250 354 250 451"),
         (Point::Ehlo, "550 5.5.0 Not you", "220 550 250 250 354 250 221"),
         (Point::Mail, "451 4.3.0 Later", "220 250 451 503 503 500 221"),
         (Point::Rcpt, "550 5.1.1 Nobody", "220 250 250 550 554 500 221"),
@@ -138,8 +140,50 @@ fn refusals_come_where_they_are_asked_for() {
         let dialogue = b"EHLO me\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n.\r\nQUIT\r\n";
         let heard = converse(&listening, &[dialogue]);
         assert_eq!(heard.codes(), codes, "{at:?}");
-        assert_eq!(heard.messages.len(), usize::from(at == Point::Ehlo));
+        let is_taken = matches!(at, Point::Ehlo | Point::Quit);
+        assert_eq!(heard.messages.len(), usize::from(is_taken));
     }
+}
+
+#[test]
+fn every_command_can_be_refused() {
+    let dialogue = b"STARTTLS\r\nAUTH PLAIN x\r\nMAIL FROM:<a>\r\nRSET\r\nNOOP\r\nVRFY x\r\n";
+    for (at, codes) in [
+        (Point::Starttls, "220 454 235 250 250 250 252"),
+        (Point::Auth, "220 220 454 250 250 250 252"),
+        (Point::Other, "220 220 235 250 454 454 454"),
+    ] {
+        let mut listening = plain();
+        let text = ReplyText::parse("454 4.7.0 Not now").unwrap();
+        (listening.behaviour.offers.auth, listening.behaviour.tls) =
+            (true, crate::tls::TlsMode::Starttls);
+        listening.behaviour.replies =
+            vec![ReplyRule { at, share: 1.0, recipients: Vec::new(), text }];
+        assert_eq!(converse(&listening, &[dialogue]).codes(), codes, "{at:?}");
+    }
+}
+
+#[test]
+fn a_refused_last_chunk_ends_the_transaction() {
+    // RFC 3030 §2: a client sends the next MAIL without RSET.
+    let dialogue = b"MAIL FROM:<a>\r\nBDAT 3 LAST\r\nabcMAIL FROM:<a>\r\nBDAT 1\r\nxBDAT 1\r\ny\
+        RCPT TO:<b>\r\nRSET\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\nBDAT 0\r\nRCPT TO:<c>\r\n\
+        DATA\r\nBDAT 1 LAST\r\nzMAIL FROM:<a>\r\n";
+    for cut in 0..=dialogue.len() {
+        let (head, tail) = dialogue.split_at(cut);
+        let heard = converse(&plain(), &[head, tail]);
+        let codes = "220 250 554 250 554 554 503 250 250 250 250 503 503 250 250";
+        assert_eq!((&heard.codes()[..], heard.messages.len()), (codes, 1), "cut at {cut}");
+    }
+}
+
+#[test]
+fn brackets_in_quotes_are_of_the_address() {
+    let mut listening = plain();
+    listening.behaviour.size_max_bytes = Some(10);
+    let dialogue = b"MAIL FROM:<\"a>b\\\"\"@x> SIZE=11\r\nMAIL FROM:<\"> SIZE=11\r\n\
+        MAIL FROM:<\"a\\\r\n";
+    assert_eq!(converse(&listening, &[dialogue]).codes(), "220 552 250 503");
 }
 
 #[test]
@@ -167,9 +211,13 @@ fn connections_are_dropped_before_in_and_behind_a_content() {
 fn delays_hold_back_the_reply_that_they_are_for() {
     let mut listening = plain();
     let delay = |ms| Some(Delay::Always(Duration::from_millis(ms)));
-    listening.behaviour.delays = [delay(1), delay(2), delay(3), delay(4), delay(5), delay(6)];
-    let dialogue = b"EHLO me\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n.\r\nNOOP\r\n";
-    assert_eq!(converse(&listening, &[dialogue]).pauses_ms, [1, 2, 3, 4, 5, 6]);
+    (listening.behaviour.offers.auth, listening.behaviour.tls) =
+        (true, crate::tls::TlsMode::Starttls);
+    listening.behaviour.delays = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(delay);
+    let dialogue = b"EHLO me\r\nSTARTTLS\r\nAUTH PLAIN x\r\nMAIL FROM:<a>\r\nRCPT TO:<b>\r\n\
+        DATA\r\n.\r\nNOOP\r\nQUIT\r\n";
+    let pauses_ms = converse(&listening, &[dialogue]).pauses_ms;
+    assert_eq!(pauses_ms, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
 }
 
 #[test]
@@ -192,9 +240,12 @@ fn what_is_not_offered_is_refused_and_what_is_too_big_too() {
     (behaviour.offers.smtputf8, behaviour.offers.eight_bit_mime) = (false, false);
     (behaviour.offers.chunking, behaviour.size_max_bytes) = (false, Some(10));
     let dialogue = b"MAIL FROM:<a> SMTPUTF8\r\nMAIL FROM:<a> BODY=8BITMIME\r\nBDAT 0 LAST\r\n\
-        MAIL FROM:<a> SIZE=11\r\nMAIL FROM:<a> SIZE=10\r\nRCPT TO:<b>\r\nDATA\r\n\
+        MAIL FROM:<a> BODY=BINARYMIME\r\nMAIL FROM:<a> SIZE=11\r\nMAIL FROM:<a> SIZE=10\r\nRCPT TO:<b>\r\nDATA\r\n\
         12345678901\r\n.\r\n";
-    assert_eq!(converse(&listening, &[dialogue]).codes(), "220 555 555 500 552 250 250 354 552");
+    assert_eq!(
+        converse(&listening, &[dialogue]).codes(),
+        "220 555 555 500 555 552 250 250 354 552"
+    );
 }
 
 #[test]
@@ -227,7 +278,8 @@ fn logins_and_tls_are_played() {
     listening.behaviour.tls = crate::tls::TlsMode::Starttls;
     let dialogue = b"EHLO me\r\nSTARTTLS\r\nSTARTTLS\r\nEHLO me\r\nAUTH PLAIN AGEAYg==\r\n\
         AUTH PLAIN\r\nAGEAYg==\r\nAUTH LOGIN\r\nYQ==\r\nYg==\r\nAUTH LOGIN YQ==\r\nYg==\r\n\
-        AUTH CRAM-MD5\r\nNOOP\r\n";
+        AUTH CRAM-MD5\r\nAUTH LOGIN\r\n*\r\nNOOP\r\n";
     let heard = converse(&listening, &[dialogue]);
-    assert_eq!(heard.codes(), "220 250 220 500 250 235 334 235 334 334 235 334 235 504 250");
+    let codes = "220 250 220 500 250 235 334 235 334 334 235 334 235 504 334 501 250";
+    assert_eq!(heard.codes(), codes);
 }

@@ -91,9 +91,12 @@ impl Connection {
             return Ok(connection);
         }
         if door.enter(client, Instant::now()) {
-            desk.shared.counters.note_connection();
             let mut around = desk.around(listening, client);
-            connection.session = Some(ServerSession::new(&mut around, &mut connection.out));
+            let session = ServerSession::new(&mut around, &mut connection.out);
+            if session.is_welcome() {
+                desk.shared.counters.note_connection();
+            }
+            connection.session = Some(session);
         } else {
             desk.totals.tally.connections_refused += 1;
             connection.out.extend_from_slice(b"421 4.7.0 Too many connections, try later\r\n");
@@ -277,6 +280,10 @@ impl Connection {
         }
         self.out.clear();
         self.sent = 0;
+        if self.closing && self.stream.is_handshaking() {
+            // What was said waits for the end of the handshake, which needs to be read.
+            return None;
+        }
         self.closing.then_some(State::Closed)
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use super::authority::Authority;
 use crate::behaviour::{Admission, AdmissionLimits, Behaviour, Handshake};
 use crate::tls::{TlsMode, TlsServer};
 
@@ -20,11 +21,11 @@ pub(super) struct Door {
 impl Door {
     /// # Errors
     /// No certificate can be made for the name of the address.
-    pub(super) fn new(behaviour: &Behaviour) -> io::Result<Self> {
+    pub(super) fn new(behaviour: &Behaviour, authority: &Authority) -> io::Result<Self> {
         let tls = match behaviour.tls {
             TlsMode::None => None,
             TlsMode::Starttls | TlsMode::Implicit => {
-                Some(TlsServer::new(&behaviour.name, behaviour.certificate)?)
+                Some(authority.server(&behaviour.name, behaviour.certificate)?)
             }
         };
         Ok(Self {

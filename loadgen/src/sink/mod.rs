@@ -11,6 +11,7 @@
 //! Memory grows with connections and with the messages of sources ([`crate::accounts::Ledger`]),
 //! not with what they hold.
 
+mod authority;
 mod connection;
 mod counters;
 mod desk;
@@ -33,6 +34,7 @@ use crate::net;
 use crate::results::{Header, SinkResults};
 use crate::server::Tally;
 use crate::stop::Stop;
+use authority::Authority;
 use counters::Counters;
 use door::Door;
 use worker::Worker;
@@ -59,6 +61,8 @@ pub(crate) struct SinkSettings {
     pub(crate) exit_after: Option<u64>,
     /// A message that was under way for longer is late.
     pub(crate) late_after: Duration,
+    /// Where the certificate of the authority goes that signs those of the sink.
+    pub(crate) authority: Option<PathBuf>,
 }
 
 impl SinkSettings {
@@ -72,6 +76,7 @@ impl SinkSettings {
             bodies: None,
             exit_after: None,
             late_after: LATE_AFTER_DEFAULT,
+            authority: None,
         }
     }
 }
@@ -143,7 +148,12 @@ impl Sink {
                 |(_, behaviour): &(_, crate::behaviour::Behaviour)| behaviour.greylist.is_some();
             listening.behaviour.greylist.is_some() || listening.domains.iter().any(of_domain)
         });
-        let doors = settings.listen.iter().map(|it| Door::new(&it.behaviour).map(Arc::new));
+        let authority = Authority::new()?;
+        if let Some(path) = &settings.authority {
+            authority.write(path)?;
+        }
+        let door = |it: &Listening| Door::new(&it.behaviour, &authority).map(Arc::new);
+        let doors = settings.listen.iter().map(door);
         let doors = doors.collect::<io::Result<Vec<Arc<Door>>>>()?;
         let cpus: Vec<Option<usize>> = match &settings.cpus {
             Some(cpus) => cpus.as_slice().iter().copied().map(Some).collect(),

@@ -9,6 +9,7 @@
 
 mod accounting;
 mod behaviour;
+mod behaviour_clients;
 mod bench;
 mod compare;
 mod dialogue;
