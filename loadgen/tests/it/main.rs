@@ -22,5 +22,6 @@ mod postfix_tools;
 mod reconnect;
 mod report;
 mod schema;
+mod silent_server;
 mod stalling_server;
 mod workload;
