@@ -27,7 +27,6 @@ mod net;
 mod process;
 mod reply;
 mod report;
-#[allow(dead_code, unused_imports, reason = "filled in by the commands one by one")]
 mod results;
 mod server;
 mod shares;

@@ -2,7 +2,7 @@
 //!
 //! A source stamps each message ([`crate::stamp`]) with its id, a digest of all that follows the
 //! stamp, and the time. It keeps which messages were acknowledged for how many recipients
-//! ([`Acknowledged`]); the sink keeps what came ([`Ledger`]); [`verify`] lays one on the other.
+//! ([`Acknowledged`]); the sink keeps what came ([`Ledger`]); [`verify()`] lays one on the other.
 //!
 //! What is counted is a message for one recipient, since a relay may split a message.
 

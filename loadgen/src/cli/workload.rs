@@ -50,8 +50,8 @@ pub(crate) struct WorkloadArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ContentArgs {
     /// Bytes of a message, headers included: 2048, 10k, 1M, 4Ki; from 1k-100k, each size as likely;
-    /// lognormal:MEDIAN,SIGMA[,MAX]; by weight as in 1k:70,10k:25,1M:5; or file:PATH with lines
-    /// SIZE WEIGHT.
+    /// lognormal:MEDIAN,SIGMA or lognormal:MEDIAN,SIGMA,MAX; by weight as in 1k:70,10k:25,1M:5; or
+    /// file:PATH with lines SIZE WEIGHT.
     #[arg(long, default_value = "2048", group = "content")]
     pub(crate) size: Sizes,
     /// Send every .eml file of this folder in turn, line ends made CRLF, behind the stamp.

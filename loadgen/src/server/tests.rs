@@ -263,8 +263,8 @@ fn what_is_not_offered_is_refused_and_what_is_too_big_too() {
     (behaviour.offers.smtputf8, behaviour.offers.eight_bit_mime) = (false, false);
     (behaviour.offers.chunking, behaviour.size_max_bytes) = (false, Some(10));
     let dialogue = b"MAIL FROM:<a> SMTPUTF8\r\nMAIL FROM:<a> BODY=8BITMIME\r\nBDAT 0 LAST\r\n\
-        MAIL FROM:<a> BODY=BINARYMIME\r\nMAIL FROM:<a> SIZE=11\r\nMAIL FROM:<a> SIZE=10\r\nRCPT TO:<b>\r\nDATA\r\n\
-        12345678901\r\n.\r\n";
+        MAIL FROM:<a> BODY=BINARYMIME\r\nMAIL FROM:<a> SIZE=11\r\nMAIL FROM:<a> SIZE=10\r\n\
+        RCPT TO:<b>\r\nDATA\r\n12345678901\r\n.\r\n";
     assert_eq!(
         converse(&listening, &[dialogue]).codes(),
         "220 555 555 500 555 552 250 250 354 552"

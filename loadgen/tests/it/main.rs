@@ -25,5 +25,6 @@ mod postfix_tools;
 mod reconnect;
 mod report;
 mod schema;
+mod silent_server;
 mod stalling_server;
 mod workload;
