@@ -80,13 +80,16 @@ pub(crate) fn verify(
     let mut verdict = Verdict { run: run.to_owned(), ..Verdict::default() };
     let came = delivered.map(|it| &it.messages[..]).unwrap_or_default();
     for part in parts(acknowledged, came) {
-        let messages = part.to - part.from + 1;
-        let of_all = |recipients: u32| messages * u64::from(recipients);
-        verdict.acknowledged += of_all(part.acknowledged);
-        verdict.delivered += of_all(part.delivered);
-        verdict.unacknowledged += of_all(part.delivered.saturating_sub(part.acknowledged));
-        let lost = of_all(part.acknowledged.saturating_sub(part.delivered));
-        verdict.lost += lost;
+        // The numbers are those of a file, which may hold anything.
+        let messages = (part.to - part.from).saturating_add(1);
+        let add = |sum: &mut u64, recipients: u32| {
+            *sum = sum.saturating_add(messages.saturating_mul(u64::from(recipients)));
+        };
+        let lost = part.acknowledged.saturating_sub(part.delivered);
+        add(&mut verdict.acknowledged, part.acknowledged);
+        add(&mut verdict.delivered, part.delivered);
+        add(&mut verdict.unacknowledged, part.delivered.saturating_sub(part.acknowledged));
+        add(&mut verdict.lost, lost);
         if lost > 0 {
             let room = NAMED_MAX - verdict.lost_numbers.len();
             verdict.lost_numbers.extend((part.from..=part.to).take(room));
@@ -135,7 +138,7 @@ fn parts(acknowledged: &[Stretch], delivered: &[Stretch]) -> Vec<Part> {
             acknowledged: recipients_at(&mut acknowledged, from),
             delivered: recipients_at(&mut delivered, from),
         };
-        if part.acknowledged + part.delivered > 0 {
+        if part.acknowledged > 0 || part.delivered > 0 {
             parts.push(part);
         }
     }
@@ -192,6 +195,15 @@ mod tests {
         let verdict = verify("0a", &[stretch(5, 7, 1)], None);
         assert_eq!((verdict.lost, verdict.delivered), (3, 0));
         assert!(verdict.text().ends_with("lost: 0a-0000000005 0a-0000000006 0a-0000000007"));
+    }
+
+    #[test]
+    fn a_file_of_absurd_numbers_is_no_fault_of_the_program() {
+        let absurd = [stretch(0, u64::MAX, u32::MAX), stretch(5, 2, 1)];
+        let delivered = Delivered { messages: absurd.to_vec(), ..Delivered::default() };
+        let verdict = verify("00", &absurd, Some(&delivered));
+        assert_eq!((verdict.acknowledged, verdict.lost), (u64::MAX, 0));
+        assert_eq!(verify("00", &absurd, None).lost, u64::MAX);
     }
 
     #[test]
