@@ -124,8 +124,8 @@ impl Connection {
     /// Does what can be done without waiting.
     ///
     /// # Errors
-    /// TLS cannot begin, or a message could not be recorded, which is fatal; the peer's faults close
-    /// the connection.
+    /// TLS cannot begin, or a message could not be recorded, which is fatal; the peer's faults
+    /// close the connection.
     pub(super) fn turn(&mut self, desk: &mut Desk, buffer: &mut [u8]) -> io::Result<State> {
         if self.paused {
             return Ok(State::Waiting);

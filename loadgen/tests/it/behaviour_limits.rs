@@ -1,5 +1,5 @@
-//! A sink that lets clients wait, or turns them away: greylist, limits of connections, tarpit, a slow
-//! reader, and what its threads share of that.
+//! A sink that lets clients wait, or turns them away: greylist, limits of connections, tarpit, a
+//! slow reader, and what its threads share of that.
 
 use std::io::Read;
 use std::net::TcpStream;

@@ -34,7 +34,8 @@ fn smtplib_hears_each_refusal_with_its_text() {
             "rcpt",
             "RCPT",
             553,
-            "server.ehlo('me'); server.mail('a@x.example'); code, text = server.rcpt('b@y.example')",
+            "server.ehlo('me'); server.mail('a@x.example')\n\
+             code, text = server.rcpt('b@y.example')",
         ),
         (
             "data",
@@ -69,7 +70,8 @@ fn smtplib_hears_each_refusal_with_its_text() {
             &[],
         );
         let script = format!(
-            "import smtplib, sys\nserver = smtplib.SMTP('127.0.0.1', int(sys.argv[1]), timeout=60)\n\
+            "import smtplib, sys\n\
+             server = smtplib.SMTP('127.0.0.1', int(sys.argv[1]), timeout=60)\n\
              {script}\nassert (code, text) == ({code}, b'4.0.0 No\\nlonger'), (code, text)"
         );
         python("python3", &script, &sink);
@@ -160,7 +162,8 @@ for size, code in ((4000, None), (6000, 552)):
 
 #[test]
 fn what_is_not_offered_is_not_used() {
-    let off = "[default]\npipelining = false\nchunking = false\n8bitmime = false\nsmtputf8 = false\n\
+    let off = "[default]\npipelining = false\nchunking = false\n\
+               8bitmime = false\nsmtputf8 = false\n\
                [[listen]]\naddress = '127.0.0.1:0'\n8bitmime = true\n";
     let mut sink = sink(off, &[]);
     let both = addresses(&sink);
