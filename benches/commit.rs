@@ -12,22 +12,20 @@ use std::future::Future;
 use std::io::{IoSlice, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
 };
-use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
+use glommio::LocalExecutor;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{ReadWriteFlags, pwritev2};
 use tempfile::TempDir;
 
-use ringpost::arena::SharedBytes;
-use ringpost::io::ring::{Completion, Ring, Sleep, Waker};
+use ringpost::io::commits::{CommitSegment, Wait, executor, payload};
 use ringpost::io::store::{ShardDirectory, SpoolRoot};
-use ringpost::limits::{EXECUTOR_IO_MEMORY_BYTES, EXECUTOR_RING_ENTRIES, SEGMENT_BYTES};
+use ringpost::limits::SEGMENT_BYTES;
 
 const SIZES: [(&str, usize); 4] =
     [("4 KiB", 4 << 10), ("64 KiB", 64 << 10), ("256 KiB", 256 << 10), ("1 MiB", 1 << 20)];
@@ -42,14 +40,6 @@ fn directory() -> TempDir {
     made.unwrap_or_else(|error| panic!("cannot write to {}: {error}", parent.display()))
 }
 
-/// A payload of `length` bytes that no disk can make shorter.
-fn payload(length: usize) -> SharedBytes {
-    let mut random = ringpost::sim::Random::new(1);
-    let mut bytes = vec![0; length];
-    random.fill(&mut bytes);
-    SharedBytes::from(&bytes[..])
-}
-
 fn throughput(length: usize) -> Throughput {
     Throughput::ElementsAndBytes { elements: 1, bytes: length as u64 }
 }
@@ -61,70 +51,6 @@ fn settle_for(group: &mut BenchmarkGroup<'_, WallTime>) {
 
 // Through the ring.
 
-/// How the wait for a commit is spent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wait {
-    /// Looking at the ring again and again, as a shard that has other work does.
-    Look,
-    /// Asleep, as a shard that has none.
-    Sleep,
-}
-
-/// A segment that was prepared as the spool does, and the ring that writes to it.
-struct Segment {
-    ring: Ring<()>,
-    sleep: Sleep,
-    file: Rc<File>,
-    next_offset: u64,
-}
-
-impl Segment {
-    /// To be called on an executor, by which alone it can sleep.
-    fn new(directory: &ShardDirectory) -> Self {
-        directory.prepare(SLOT, SEGMENT_BYTES).expect("there is room for one segment");
-        let file = directory.open_segment(SLOT).expect("it was just made");
-        let waker = Waker::new().expect("there is a descriptor left");
-        let ring = Ring::new(&waker).expect("the host has io_uring");
-        let sleep = Sleep::new(&waker).expect("there is a descriptor left");
-        Self { ring, sleep, file: Rc::new(file), next_offset: 0 }
-    }
-
-    /// Commits `bytes` `count` times at following offsets, up to `in_flight` at once.
-    async fn commit(&mut self, bytes: &SharedBytes, count: u64, in_flight: u64, wait: Wait) {
-        let (mut begun, mut done) = (0, 0);
-        while done < count {
-            while begun < count && begun - done < in_flight {
-                self.begin(bytes);
-                begun += 1;
-            }
-            self.ring.turn().expect("the ring works");
-            let before = done;
-            while let Some(completion) = self.ring.next_completion() {
-                let Completion::Written { result, .. } = completion else {
-                    panic!("nothing but writes was asked for: {completion:?}")
-                };
-                result.expect("the disk takes it");
-                done += 1;
-            }
-            if wait == Wait::Sleep && done == before {
-                if self.ring.may_sleep() {
-                    self.sleep.wait().await.expect("the executor's ring works");
-                }
-                self.ring.awake();
-            }
-        }
-    }
-
-    fn begin(&mut self, bytes: &SharedBytes) {
-        let length = bytes.len() as u64;
-        if self.next_offset + length > SEGMENT_BYTES {
-            self.next_offset = 0;
-        }
-        self.ring.write(&self.file, self.next_offset, bytes.clone(), true, ());
-        self.next_offset += length;
-    }
-}
-
 fn timed(executor: &LocalExecutor, work: impl Future<Output = ()>) -> Duration {
     let start = Instant::now();
     executor.run(work);
@@ -133,12 +59,8 @@ fn timed(executor: &LocalExecutor, work: impl Future<Output = ()>) -> Duration {
 
 fn commits(criterion: &mut Criterion) {
     let directory = directory();
-    let shard = SpoolRoot::new(directory.path()).shard(0).expect("the directory is there");
-    let executor = LocalExecutorBuilder::new(Placement::Unbound)
-        .io_memory(EXECUTOR_IO_MEMORY_BYTES)
-        .ring_depth(EXECUTOR_RING_ENTRIES)
-        .make()
-        .expect("the host runs shards");
+    let executor = executor().expect("the host runs shards");
+    let segment = || CommitSegment::new(directory.path(), SEGMENT_BYTES).expect("there is room");
     // Made when first needed: a filter may leave all out.
     let mut made = None;
     let mut group = criterion.benchmark_group("commit");
@@ -153,10 +75,13 @@ fn commits(criterion: &mut Criterion) {
             let bytes = payload(length);
             group.throughput(throughput(length));
             group.bench_function(BenchmarkId::new(name, size), |bencher| {
-                let segment =
-                    made.get_or_insert_with(|| executor.run(async { Segment::new(&shard) }));
+                let segment = made.get_or_insert_with(|| executor.run(async { segment() }));
                 bencher.iter_custom(|count| {
-                    timed(&executor, segment.commit(&bytes, count, in_flight, wait))
+                    let more = |begun| begun < count;
+                    timed(&executor, async {
+                        let commits = segment.commit(&bytes, in_flight, wait, more, |_| {});
+                        commits.await.expect("the disk takes them");
+                    })
                 });
             });
         }

@@ -10,18 +10,14 @@
 //! # Bounds
 //! [`DOCTOR_COMMITS_MS`] for each of the two measurements, [`DOCTOR_SEGMENT_BYTES`] on the disk.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::arena::SharedBytes;
-use crate::io::ring::{Completion, Ring, Waker};
-use crate::io::store::SpoolRoot;
+use crate::io::commits::{self, CommitSegment, Wait};
 use crate::limits::{BLOCK_BYTES, DOCTOR_COMMITS_MS, DOCTOR_SEGMENT_BYTES, GROUPS_IN_FLIGHT_MAX};
-use crate::sim::Random;
 
 /// What the measurement of commits gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,79 +63,38 @@ impl Drop for Scratch {
 
 /// Measures commits in the directory `scratch`.
 pub(super) fn commits(scratch: &Path) -> Result<CommitFigures, String> {
-    let mut segment = Segment::new(scratch)?;
-    let mut times = segment.commit(BLOCK_BYTES, 1)?;
-    let large = segment.commit(LARGE_BYTES, GROUPS_IN_FLIGHT_MAX)?;
-    times.each.sort_unstable();
-    let at = |percent: usize| {
-        times.each.get(times.each.len() * percent / 100).copied().unwrap_or_default()
-    };
-    let ms = u64::try_from(large.elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+    let executor = commits::executor().map_err(|error| error.to_string())?;
+    executor.run(measure(scratch)).map_err(|error| error.to_string())
+}
+
+async fn measure(scratch: &Path) -> io::Result<CommitFigures> {
+    let mut segment = CommitSegment::new(scratch, DOCTOR_SEGMENT_BYTES)?;
+    let (mut each_us, _) = for_a_time(&mut segment, BLOCK_BYTES, 1).await?;
+    let (large, elapsed) = for_a_time(&mut segment, LARGE_BYTES, GROUPS_IN_FLIGHT_MAX).await?;
+    each_us.sort_unstable();
+    let at = |percent: usize| each_us.get(each_us.len() * percent / 100).copied();
+    let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
     Ok(CommitFigures {
-        median_us: at(50),
-        high_us: at(99),
-        rate: large.each.len() as u64 * 1_000 / ms,
+        median_us: at(50).unwrap_or_default(),
+        high_us: at(99).unwrap_or_default(),
+        rate: large.len() as u64 * 1_000 / ms,
     })
 }
 
-/// The times of commits in microseconds, and of all together.
-struct Times {
-    each: Vec<u64>,
-    elapsed: Duration,
-}
-
-struct Segment {
-    ring: Ring<Instant>,
-    file: Rc<File>,
-    next_offset: u64,
-}
-
-impl Segment {
-    fn new(scratch: &Path) -> Result<Self, String> {
-        const SLOT: u32 = 0;
-        let shard = SpoolRoot::new(scratch).shard(0).map_err(|error| error.to_string())?;
-        shard.prepare(SLOT, DOCTOR_SEGMENT_BYTES).map_err(|error| error.to_string())?;
-        let file = shard.open_segment(SLOT).map_err(|error| error.to_string())?;
-        let waker = Waker::new().map_err(|error| error.to_string())?;
-        let ring = Ring::new(&waker).map_err(|error| error.to_string())?;
-        Ok(Self { ring, file: Rc::new(file), next_offset: 0 })
-    }
-
-    /// Commits blocks of `length` bytes, `in_flight` at once, for [`DOCTOR_COMMITS_MS`], and until
-    /// the last is done.
-    fn commit(&mut self, length: usize, in_flight: usize) -> Result<Times, String> {
-        let mut bytes = vec![0; length];
-        // What no disk can make shorter.
-        Random::new(1).fill(&mut bytes);
-        let bytes = SharedBytes::from(&bytes[..]);
-        let time = Duration::from_millis(DOCTOR_COMMITS_MS);
-        let start = Instant::now();
-        let mut each = Vec::new();
-        let mut waiting = 0;
-        while waiting > 0 || start.elapsed() < time {
-            while waiting < in_flight && start.elapsed() < time {
-                self.begin(&bytes);
-                waiting += 1;
-            }
-            self.ring.turn().map_err(|error| format!("the ring does not work: {error}"))?;
-            while let Some(completion) = self.ring.next_completion() {
-                let Completion::Written { owner: begun, result } = completion else { continue };
-                result.map_err(|error| format!("the disk does not take a commit: {error}"))?;
-                each.push(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
-                waiting -= 1;
-            }
-        }
-        Ok(Times { each, elapsed: start.elapsed() })
-    }
-
-    fn begin(&mut self, bytes: &SharedBytes) {
-        let length = bytes.len() as u64;
-        if self.next_offset + length > DOCTOR_SEGMENT_BYTES {
-            self.next_offset = 0;
-        }
-        self.ring.write(&self.file, self.next_offset, bytes.clone(), true, Instant::now());
-        self.next_offset += length;
-    }
+/// The times of the commits of `length` bytes that [`DOCTOR_COMMITS_MS`] have room for, in
+/// microseconds, and that of all together. They are waited for asleep, as a shard does.
+async fn for_a_time(
+    segment: &mut CommitSegment,
+    length: usize,
+    in_flight: usize,
+) -> io::Result<(Vec<u64>, Duration)> {
+    let (time, start) = (Duration::from_millis(DOCTOR_COMMITS_MS), Instant::now());
+    let mut each_us = Vec::new();
+    let more = |_| start.elapsed() < time;
+    let done = |time: Duration| each_us.push(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    let payload = commits::payload(length);
+    segment.commit(&payload, in_flight as u64, Wait::Sleep, more, done).await?;
+    Ok((each_us, start.elapsed()))
 }
 
 #[cfg(test)]

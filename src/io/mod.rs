@@ -1,7 +1,7 @@
-//! Adapters to the kernel: bytes, sockets, files and names. Nothing in here knows what mail is.
 //! Adapters to the kernel and the network: bytes, sockets, files and names. Nothing in here knows
 //! what mail is.
 
+pub mod commits;
 pub mod dns;
 pub mod listen;
 pub mod memory;
