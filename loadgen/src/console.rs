@@ -77,17 +77,22 @@ impl Drop for ProgressLine {
     }
 }
 
+/// For `map_err`: the error of a file, with its name.
+pub(crate) fn naming(path: &Path) -> impl Fn(io::Error) -> io::Error + Copy {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 /// Writes `report` to `path`, `-` being standard output.
 ///
 /// # Errors
-/// The file cannot be written.
+/// The file cannot be written; the error names it.
 pub(crate) fn write_json(path: &Path, report: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_string_pretty(report)?;
     if path == Path::new("-") {
         say(&text);
         Ok(())
     } else {
-        fs::write(path, text + "\n")
+        fs::write(path, text + "\n").map_err(naming(path))
     }
 }
 

@@ -22,6 +22,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use crate::console::naming;
+
 /// How often a group that is in use is tried to be removed; its processes are dying.
 const REMOVALS_MAX: u32 = 200;
 
@@ -53,9 +55,7 @@ impl ControlGroup {
         let mount = mount_point()?;
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let path = mount.join(format!("{}{number}", name_prefix()));
-        fs::create_dir(&path).map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-        })?;
+        fs::create_dir(&path).map_err(naming(&path))?;
         Ok(Self { path })
     }
 

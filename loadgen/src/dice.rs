@@ -1,5 +1,7 @@
 //! Chance that repeats itself: the same seed gives the same throws (splitmix64).
 
+use std::f64::consts::TAU;
+
 /// A source of pseudo-random numbers; not for secrets.
 #[derive(Debug)]
 pub(crate) struct Dice {
@@ -32,6 +34,33 @@ impl Dice {
     pub(crate) fn throw(&mut self) -> f64 {
         // 53 bits are what an f64 holds exactly.
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A number of the exponential distribution of mean 1.
+    pub(crate) fn exponential(&mut self) -> f64 {
+        // 1 - throw is never 0.
+        -(1.0 - self.throw()).ln()
+    }
+
+    /// A number of the standard normal distribution (Box and Muller, 1958).
+    pub(crate) fn normal(&mut self) -> f64 {
+        let radius = (2.0 * self.exponential()).sqrt();
+        radius * (TAU * self.throw()).cos()
+    }
+
+    /// One of `choices`, or none: each has its share of 1, and what is left of it is for none.
+    pub(crate) fn by_share<T>(
+        &mut self,
+        mut choices: impl Iterator<Item = T>,
+        share: impl Fn(&T) -> f64,
+    ) -> Option<T> {
+        let mut thrown = self.throw();
+        choices.find(|choice| {
+            let share = share(choice);
+            let is_it = thrown < share;
+            thrown -= share;
+            is_it
+        })
     }
 }
 

@@ -5,8 +5,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::thread;
-use std::time::SystemTime;
 
+use crate::date;
 use crate::results::{Header, Kind, Machine, VERSION};
 
 /// The beginning of results of `kind` that are about to be made by this process.
@@ -14,12 +14,11 @@ use crate::results::{Header, Kind, Machine, VERSION};
 /// # Errors
 /// /proc cannot be read.
 pub(crate) fn header(kind: Kind, directory: Option<&Path>) -> io::Result<Header> {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Ok(Header {
         kind,
         version: VERSION,
         loadgen: env!("CARGO_PKG_VERSION").to_owned(),
-        began_unix_s: since_epoch.as_secs(),
+        began_unix_s: date::unix_ms() / 1_000,
         command: env::args_os()
             .skip(1)
             .map(|argument| argument.to_string_lossy().into_owned())

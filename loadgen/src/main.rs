@@ -47,14 +47,26 @@ use cli::{Cli, Command};
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// The exit status of a verdict that could not be reached: what is to be judged is not there.
+const NO_VERDICT: u8 = 2;
+
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let on_error = match &command {
+        Command::Verify(_) | Command::Compare(_) => ExitCode::from(NO_VERDICT),
+        Command::Source(_)
+        | Command::Sink(_)
+        | Command::Bench(_)
+        | Command::Report(_)
+        | Command::Schema(_) => ExitCode::FAILURE,
+    };
+    let result = match command {
         Command::Source(args) => commands::source::run(*args),
         Command::Sink(args) => commands::sink::run(args),
         Command::Bench(args) => bench::run(&args),
-        Command::Verify(args) => return commands::verify::run(&args),
+        Command::Verify(args) => commands::verify::run(&args),
         Command::Report(args) => commands::report::run(&args),
-        Command::Compare(args) => return commands::compare::run(args),
+        Command::Compare(args) => commands::compare::run(args),
         Command::Schema(args) => commands::schema::run(&args),
     };
     match result {
@@ -62,7 +74,7 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             console::complain(&error.to_string());
-            ExitCode::FAILURE
+            on_error
         }
     }
 }

@@ -25,13 +25,13 @@ pub(crate) fn listen(address: SocketAddr, shared: bool) -> io::Result<TcpListene
     Ok(socket.into())
 }
 
-/// A port of the loopback address that nobody listens on. Someone else may take it before the
+/// An address of loopback with a port that nobody listens on. Someone else may take it before the
 /// caller does; then the caller's bind fails.
 ///
 /// # Errors
 /// No port is free.
-pub(crate) fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+pub(crate) fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 /// The address that `target`, `HOST:PORT` or `HOST` (port 25), stands for.

@@ -111,6 +111,11 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
+    /// The median of `values` as [`Self::of`] has it; none of none.
+    pub(crate) fn median(values: Vec<f64>) -> Option<f64> {
+        (!values.is_empty()).then(|| Self::of(values).median)
+    }
+
     /// The spread of `values`; zeros if there are none. The median of an even number is the mean
     /// of the middle two.
     pub(crate) fn of(mut values: Vec<f64>) -> Self {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::dice::Dice;
+use crate::shares::Shares;
 
 /// Nothing waits longer.
 const DELAY_MAX: Duration = Duration::from_secs(3_600);
@@ -22,8 +23,8 @@ pub(crate) enum Delay {
     Exponential(Duration),
     /// `lognormal 50ms 0.5`: of this median, and this deviation of the logarithm.
     LogNormal(Duration, f64),
-    /// `shares 90% 1ms, 9% 50ms, 1% 2s`: each with the sum of the shares up to it.
-    Shares(Vec<(f64, Duration)>),
+    /// `shares 90% 1ms, 9% 50ms, 1% 2s`
+    Weighted(Vec<Duration>, Shares),
 }
 
 impl Delay {
@@ -32,13 +33,9 @@ impl Delay {
         let drawn = match self {
             Self::Always(time) => *time,
             Self::Uniform(from, to) => *from + (*to - *from).mul_f64(dice.throw()),
-            Self::Exponential(mean) => scaled(*mean, -(1.0 - dice.throw()).ln()),
-            Self::LogNormal(median, sigma) => scaled(*median, (sigma * normal(dice)).exp()),
-            Self::Shares(shares) => {
-                let thrown = dice.throw();
-                let found = shares.iter().find(|(sum, _)| thrown < *sum).or_else(|| shares.last());
-                found.map_or(Duration::ZERO, |(_, time)| *time)
-            }
+            Self::Exponential(mean) => scaled(*mean, dice.exponential()),
+            Self::LogNormal(median, sigma) => scaled(*median, (sigma * dice.normal()).exp()),
+            Self::Weighted(times, shares) => times[shares.choose(dice.throw())],
         };
         drawn.min(DELAY_MAX)
     }
@@ -47,12 +44,6 @@ impl Delay {
 /// `time` so many times, which may be more than a duration holds.
 fn scaled(time: Duration, factor: f64) -> Duration {
     Duration::try_from_secs_f64(time.as_secs_f64() * factor).unwrap_or(DELAY_MAX)
-}
-
-/// A number of the standard normal distribution (Box and Muller, 1958).
-fn normal(dice: &mut Dice) -> f64 {
-    let (radius, angle) = (1.0 - dice.throw(), dice.throw());
-    (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
 }
 
 impl FromStr for Delay {
@@ -77,29 +68,28 @@ impl FromStr for Delay {
                     Err(wrong())
                 }
             }
-            "shares" => shares(rest).map(Self::Shares),
+            "shares" => weighted(rest),
             _ => time(text).map(Self::Always),
         }
     }
 }
 
-fn shares(text: &str) -> Result<Vec<(f64, Duration)>, String> {
-    let mut sum = 0.0;
-    let mut shares = Vec::new();
+fn weighted(text: &str) -> Result<Delay, String> {
+    let (mut times, mut percents) = (Vec::new(), Vec::new());
     for part in text.split(',') {
-        let (share, rest) = part.trim().split_once("% ").ok_or_else(wrong)?;
-        let share: f64 = share.parse().map_err(|_| wrong())?;
-        if !(0.0..=100.0).contains(&share) {
+        let (percent, rest) = part.trim().split_once("% ").ok_or_else(wrong)?;
+        let percent: f64 = percent.parse().map_err(|_| wrong())?;
+        if !(0.0..=100.0).contains(&percent) {
             return Err(wrong());
         }
-        sum += share / 100.0;
-        shares.push((sum, time(rest)?));
+        percents.push(percent);
+        times.push(time(rest)?);
     }
-    if (sum - 1.0).abs() < 1e-6 {
-        Ok(shares)
-    } else {
-        Err(format!("the shares make {:.4} %, they must make 100 %", sum * 100.0))
+    let sum: f64 = percents.iter().sum();
+    if (sum - 100.0).abs() >= 1e-4 {
+        return Err(format!("the shares make {sum:.4} %, they must make 100 %"));
     }
+    Ok(Delay::Weighted(times, Shares::new(percents)?))
 }
 
 /// A number with its unit: `us`, `ms` or `s`.

@@ -18,6 +18,7 @@ use super::{
     Behaviour, CertificateKind, Delay, Domains, Handshake, Listening, Point, ReplyLines, Tarpit,
     complaint,
 };
+use crate::console::naming;
 use crate::tls::TlsMode;
 
 /// The largest file that is read.
@@ -181,19 +182,17 @@ pub(crate) fn read(
     extra: &Keys,
 ) -> io::Result<Vec<Listening>> {
     let file = match path {
-        Some(path) => parse(&text_of(path)?)
-            .map_err(|error| complaint(format!("{}: {error}", path.display())))?,
+        Some(path) => parse(&text_of(path)?).map_err(|error| naming(path)(complaint(error)))?,
         None => File::default(),
     };
     listenings(&file, addresses, extra).map_err(|error| match path {
-        Some(path) => complaint(format!("{}: {error}", path.display())),
+        Some(path) => naming(path)(complaint(error)),
         None => complaint(error),
     })
 }
 
 fn text_of(path: &Path) -> io::Result<String> {
-    let at =
-        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let at = naming(path);
     if std::fs::metadata(path).map_err(at)?.len() > FILE_BYTES_MAX {
         return Err(at(complaint("too large for a behaviour file")));
     }

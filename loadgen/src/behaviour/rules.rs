@@ -72,14 +72,7 @@ impl ReplyRule {
     ) -> Option<&'a ReplyText> {
         let here = || rules.iter().filter(|rule| rule.at == at && rule.concerns(local_part));
         here().next()?;
-        let mut thrown = dice.throw();
-        here()
-            .find(|rule| {
-                let is_it = thrown < rule.share;
-                thrown -= rule.share;
-                is_it
-            })
-            .map(|rule| &rule.text)
+        dice.by_share(here(), |rule| rule.share).map(|rule| &rule.text)
     }
 }
 
@@ -114,12 +107,7 @@ impl Drop {
         if drops.is_empty() {
             return None;
         }
-        let mut thrown = dice.throw();
-        drops.iter().copied().find(|drop| {
-            let is_it = thrown < drop.share;
-            thrown -= drop.share;
-            is_it
-        })
+        dice.by_share(drops.iter().copied(), |drop| drop.share)
     }
 }
 

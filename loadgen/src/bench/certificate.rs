@@ -24,6 +24,17 @@ pub(super) struct CertificateFiles {
     pub(super) key: PathBuf,
 }
 
+impl CertificateFiles {
+    /// Copies both to where a server looks for them.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub(super) fn copy_to(&self, certificate: &Path, key: &Path) -> io::Result<()> {
+        fs::copy(&self.certificate, certificate)?;
+        fs::copy(&self.key, key).map(drop)
+    }
+}
+
 /// Makes a certificate for `bench.example` and 127.0.0.1 that signs itself, in `directory`.
 ///
 /// # Errors

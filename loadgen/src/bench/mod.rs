@@ -42,7 +42,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::cli::BenchArgs;
-use crate::console::{self, ProgressLine};
+use crate::console::{self, ProgressLine, naming};
 use crate::machine;
 use crate::process::Tree;
 use crate::report;
@@ -125,9 +125,7 @@ fn write(args: &BenchArgs, results: BenchResults) -> io::Result<bool> {
         console::write_json(path, &results)?;
     }
     if let Some(path) = &args.markdown {
-        fs::write(path, markdown(&results)).map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-        })?;
+        fs::write(path, markdown(&results)).map_err(naming(path))?;
     }
     if let Some(path) = &args.html {
         report::write_html(&[AnyResults::Bench(Box::new(results))], path)?;
@@ -345,7 +343,7 @@ fn private_directory(args: &BenchArgs) -> io::Result<TempDir> {
     let parent = args.directory.clone().unwrap_or_else(env::temp_dir);
     open_to_daemons(tempfile::Builder::new().prefix("loadgen-bench-"))
         .tempdir_in(&parent)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", parent.display())))
+        .map_err(naming(&parent))
 }
 
 /// Daemons that give up root must still come through.

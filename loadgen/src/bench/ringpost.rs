@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -39,10 +39,10 @@ pub(super) fn start(
     duty: Duty,
     protection: &Protection,
 ) -> io::Result<Box<dyn Server>> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, net::free_port()?));
-    let second = SocketAddr::from((Ipv4Addr::LOCALHOST, net::free_port()?));
+    let address = net::free_address()?;
+    let second = net::free_address()?;
     let has_second = protection.second_listener;
-    let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, net::free_port()?));
+    let admin = net::free_address()?;
     let file = directory.join("ringpost.toml");
     let mut text = configuration(directory, cpus, admin, duty.next_hop());
     if protection.needs_certificate() {

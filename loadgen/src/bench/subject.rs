@@ -1,7 +1,7 @@
 //! Whom it is measured on.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -81,7 +81,7 @@ fn start_floor(
     if protection.needs_certificate() || matches!(duty, Duty::Relay { .. }) {
         return Err(io::Error::other("the floor knows no TLS and passes nothing on"));
     }
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, net::free_port()?));
+    let address = net::free_address()?;
     let mut command = Command::new(program);
     command.arg(address.to_string()).current_dir(directory);
     let child = OwnChild::start(&mut command, &directory.join("log"), "floor ready:")?;

@@ -33,7 +33,7 @@ fn rates(result: &MailResult) -> Table {
             rounded(rate.median),
             format!("{}–{}", rounded(rate.min), rounded(rate.max)),
             format!("{:.1}", spread(server, |run| run.bytes_per_second).median / 1e6),
-            format!("{:.1}", spread(server, cpu_us).median),
+            format!("{:.1}", spread(server, MailRun::cpu_us_per_message).median),
             known(of_latency(server, |it| it.p50_ms), 2),
             known(of_latency(server, |it| it.p99_ms), 2),
             mebibytes(spread(server, |run| run.memory_bytes as f64).median),
@@ -51,7 +51,10 @@ fn add_ratios(table: &mut Table, servers: &[ServerRuns]) {
     for other in servers.iter().filter(|server| server.server != OURS) {
         let rate = spread(ours, rate).median / spread(other, rate).median;
         // Of few messages a server may take less than a tick of the clock that CPU is told in.
-        let (own_us, other_us) = (spread(ours, cpu_us).median, spread(other, cpu_us).median);
+        let (own_us, other_us) = (
+            spread(ours, MailRun::cpu_us_per_message).median,
+            spread(other, MailRun::cpu_us_per_message).median,
+        );
         let cpu = if own_us > 0.0 { ratio(other_us / own_us) } else { NONE.to_owned() };
         let mut row = vec![format!("to {}", other.server), ratio(rate), String::new()];
         row.extend([String::new(), cpu]);
@@ -122,7 +125,7 @@ fn latencies(result: &MailResult) -> Table {
             latency(|it| it.p99_ms),
             latency(|it| it.p99_9_ms),
             latency(|it| it.max_ms),
-            format!("{:.1}", spread(server, cpu_us).median),
+            format!("{:.1}", spread(server, MailRun::cpu_us_per_message).median),
             mebibytes(spread(server, |run| run.memory_bytes as f64).median),
         ]);
     }
@@ -208,26 +211,18 @@ const fn rate(run: &MailRun) -> f64 {
     run.messages_per_second
 }
 
-fn cpu_us(run: &MailRun) -> f64 {
-    run.cpu_user_us_per_message + run.cpu_system_us_per_message
-}
-
 fn spread(server: &ServerRuns, figure: impl Fn(&MailRun) -> f64) -> Spread {
     Spread::of(server.runs.iter().map(figure).collect())
 }
 
-/// The median over the runs that have it.
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let values: Vec<f64> = values.collect();
-    (!values.is_empty()).then(|| Spread::of(values).median)
-}
-
 fn of_latency(server: &ServerRuns, figure: impl Fn(&Distribution) -> f64) -> Option<f64> {
-    median(server.runs.iter().filter_map(|run| run.latency.as_ref().map(&figure)))
+    let of_run = |run: &MailRun| Some(figure(run.latency.as_ref()?));
+    Spread::median(server.runs.iter().filter_map(of_run).collect())
 }
 
 fn of_stored(server: &ServerRuns, figure: impl Fn(&StoredRun) -> Option<f64>) -> Option<f64> {
-    median(server.runs.iter().filter_map(|run| figure(run.stored.as_ref()?)))
+    let of_run = |run: &MailRun| figure(run.stored.as_ref()?);
+    Spread::median(server.runs.iter().filter_map(of_run).collect())
 }
 
 fn known(figure: Option<f64>, digits: usize) -> String {

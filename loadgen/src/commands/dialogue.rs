@@ -4,9 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::at;
 use crate::cli::DialogueArgs;
 use crate::client::{ClientSettings, Login, Transfer};
+use crate::console::naming;
 use crate::source::Origins;
 use crate::tls::TlsMode;
 
@@ -76,6 +76,6 @@ fn password(file: Option<&Path>) -> io::Result<String> {
             io::Error::other(text)
         });
     };
-    let text = std::fs::read_to_string(path).map_err(|error| at(path, &error))?;
+    let text = std::fs::read_to_string(path).map_err(naming(path))?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::console::{self, ProgressLine, grouped, rounded};
+use crate::console::{ProgressLine, grouped, naming, rounded};
 use crate::ids::IdLog;
 
 /// How often the main thread looks after its threads.
@@ -46,13 +46,5 @@ fn duration(number: f64, unit_s: f64) -> io::Result<Duration> {
 }
 
 fn create_log(path: Option<&Path>) -> io::Result<Option<Arc<File>>> {
-    IdLog::create(path).map_err(|error| at(path.unwrap_or_else(|| Path::new("")), &error))
-}
-
-fn write_json(path: &Path, report: &impl serde::Serialize) -> io::Result<()> {
-    console::write_json(path, report).map_err(|error| at(path, &error))
-}
-
-fn at(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    IdLog::create(path).map_err(naming(path.unwrap_or_else(|| Path::new(""))))
 }

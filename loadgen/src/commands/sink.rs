@@ -3,10 +3,10 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::{at, create_log, duration, watch, write_json};
+use super::{create_log, duration, watch};
 use crate::behaviour::{self, Delay, DelayKeys, Keys, Point, ReplyKeys, ReplyText};
 use crate::cli::{RefuseAtArg, SinkArgs};
-use crate::console::{self, ProgressLine};
+use crate::console::{self, ProgressLine, naming};
 use crate::machine;
 use crate::net;
 use crate::results::Kind;
@@ -40,14 +40,14 @@ pub(crate) fn run(args: SinkArgs) -> io::Result<bool> {
         console::say(&sink::text(&results));
     }
     if let Some(path) = json {
-        write_json(&path, &results)?;
+        console::write_json(&path, &results)?;
     }
     Ok(true)
 }
 
 fn sink_settings(args: SinkArgs) -> io::Result<SinkSettings> {
     if let Some(directory) = &args.bodies {
-        std::fs::create_dir_all(directory).map_err(|error| at(directory, &error))?;
+        std::fs::create_dir_all(directory).map_err(naming(directory))?;
     }
     let keys = keys(&args)?;
     let mut addresses = args.listen;

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{GLANCE, create_log, dialogue, duration, write_json};
+use super::{GLANCE, create_log, dialogue, duration};
 use crate::cli::{SourceArgs, WorkloadArgs};
 use crate::console::{self, ProgressLine, grouped};
 use crate::content::{Constants, Contents, Look};
@@ -38,7 +38,7 @@ pub(crate) fn run(args: SourceArgs) -> io::Result<bool> {
         console::say(&source::text(&results));
     }
     if let Some(path) = json {
-        write_json(&path, &results)?;
+        console::write_json(&path, &results)?;
     }
     // Who stops a source does not expect it to send what is left.
     Ok(results.is_clean() || (stop.is_set() && results.refused + results.lost == 0))

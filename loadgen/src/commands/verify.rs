@@ -2,40 +2,23 @@
 
 use std::io;
 use std::path::Path;
-use std::process::ExitCode;
 
-use super::write_json;
 use crate::accounts::{self, Verdict};
 use crate::cli::{AllowArg, VerifyArgs};
 use crate::console;
 use crate::results::{AnyResults, SinkResults, SourceResults};
 
-/// Files that tell nothing of one another.
-const NOT_COMPARABLE: u8 = 2;
-
-/// Verifies; how it ended is told by the exit status alone.
-pub(crate) fn run(args: &VerifyArgs) -> ExitCode {
-    match is_delivered(args) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            console::complain(&error.to_string());
-            ExitCode::from(NOT_COMPARABLE)
-        }
-    }
-}
-
 /// Whether all that was acknowledged was delivered, once, unchanged and in time.
 ///
 /// # Errors
 /// A file cannot be read, is of something else, or cannot account for everything.
-fn is_delivered(args: &VerifyArgs) -> io::Result<bool> {
+pub(crate) fn run(args: &VerifyArgs) -> io::Result<bool> {
     let source = source_results(&args.source)?;
     let sink = sink_results(&args.sink)?;
     let delivered = sink.delivered.iter().find(|it| it.run == source.run);
     let verdict = accounts::verify(&source.run, &source.acknowledged, delivered);
     match &args.json {
-        Some(path) => write_json(path, &verdict)?,
+        Some(path) => console::write_json(path, &verdict)?,
         None => console::say(&verdict.text()),
     }
     Ok(is_clean(&verdict, &args.allow))

@@ -141,7 +141,7 @@ impl Side {
     fn add_mail_run(&mut self, subject: &Subject, run: &MailRun, offered: bool) {
         // Whoever is offered a rate does no more: its rate says nothing.
         self.add(subject, Figure::Rate, (!offered).then_some(run.messages_per_second));
-        let cpu = run.cpu_user_us_per_message + run.cpu_system_us_per_message;
+        let cpu = run.cpu_us_per_message();
         self.add(subject, Figure::Cpu, Some(cpu));
         let latency = run.latency.as_ref();
         self.add(subject, Figure::P50, latency.map(|it| it.p50_ms));

@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::console::naming;
 use crate::results::AnyResults;
 use crate::stats::Spread;
 use figures::Side;
@@ -127,8 +128,7 @@ fn read(path: &Path) -> io::Result<Vec<AnyResults>> {
     if !path.is_dir() {
         return Ok(vec![AnyResults::read(path)?]);
     }
-    let at =
-        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let at = naming(path);
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(path).map_err(at)? {
         let file = entry.map_err(at)?.path();

@@ -11,6 +11,7 @@ use std::io;
 use std::path::Path;
 
 use super::stored::{Stored, with_crlf};
+use crate::console::naming;
 
 /// As many as a benchmark could want to tell apart.
 const FILES_MAX: usize = 100_000;
@@ -23,33 +24,30 @@ const FOLDER_BYTES_MAX: usize = 1 << 30;
 /// # Errors
 /// The folder or a file cannot be read, there is none, or they are too many or too large.
 pub(super) fn read(directory: &Path) -> io::Result<Vec<Stored>> {
-    let at = |path: &Path, error: &io::Error| {
-        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-    };
     let mut paths = Vec::new();
-    for entry in fs::read_dir(directory).map_err(|error| at(directory, &error))? {
-        let path = entry.map_err(|error| at(directory, &error))?.path();
+    for entry in fs::read_dir(directory).map_err(naming(directory))? {
+        let path = entry.map_err(naming(directory))?.path();
         if is_message(&path) {
             paths.push(path);
         }
         if paths.len() > FILES_MAX {
             let error = io::Error::other(format!("it has more than {FILES_MAX} .eml files"));
-            return Err(at(directory, &error));
+            return Err(naming(directory)(error));
         }
     }
     if paths.is_empty() {
-        return Err(at(directory, &io::Error::other("it has no .eml file")));
+        return Err(naming(directory)(io::Error::other("it has no .eml file")));
     }
     paths.sort();
     let (mut messages, mut kept_bytes) = (Vec::with_capacity(paths.len()), 0);
     for path in paths {
-        let text = fs::read(&path).map_err(|error| at(&path, &error))?;
+        let text = fs::read(&path).map_err(naming(&path))?;
         let message = Stored::new(with_crlf(&text));
         kept_bytes += message.kept_bytes();
         messages.push(message);
         if kept_bytes > FOLDER_BYTES_MAX {
             let what = format!("its .eml files have more than {FOLDER_BYTES_MAX} bytes");
-            return Err(at(directory, &io::Error::other(what)));
+            return Err(naming(directory)(io::Error::other(what)));
         }
     }
     Ok(messages)

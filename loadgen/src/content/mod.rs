@@ -27,6 +27,7 @@ use std::io;
 use std::path::Path;
 
 use crate::accounts;
+use crate::console::naming;
 use crate::source::Envelopes;
 use crate::stamp::{Id, NUMBER_DIGITS, STAMP_BYTES_MIN, Stamp};
 use folder::read;
@@ -109,11 +110,9 @@ impl Contents {
         envelopes: Envelopes,
         constants: &Constants<'_>,
     ) -> io::Result<Self> {
-        let text = std::fs::read(path).map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-        })?;
+        let text = std::fs::read(path).map_err(naming(path))?;
         let template = Template::new(&text, envelopes, constants)
-            .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
+            .map_err(|error| naming(path)(io::Error::other(error)))?;
         Ok(Self { is_8bit: template.is_8bit(), kind: Kind::Template(template) })
     }
 

@@ -3,7 +3,6 @@
 //! # Guarantees
 //! The same throws of the dice give the same size.
 
-use std::f64::consts::TAU;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -50,10 +49,7 @@ impl Sizes {
                 least + usize::try_from(dice.next() % span).unwrap_or_default()
             }
             Self::Lognormal { median, sigma, max } => {
-                // Box and Muller's transform; 1 - throw is never 0.
-                let radius = (-2.0 * (1.0 - dice.throw()).ln()).sqrt();
-                let normal = radius * (TAU * dice.throw()).cos();
-                let size = *median as f64 * (sigma * normal).exp();
+                let size = *median as f64 * (sigma * dice.normal()).exp();
                 #[expect(
                     clippy::cast_possible_truncation,
                     clippy::cast_sign_loss,

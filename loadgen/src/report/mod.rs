@@ -32,6 +32,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::console::naming;
 use crate::results::AnyResults;
 use page::Page;
 
@@ -64,8 +65,7 @@ pub(crate) fn write_html(results: &[AnyResults], path: &Path) -> io::Result<()> 
 /// # Errors
 /// The file cannot be written; the error names it.
 pub(crate) fn write_named_html(results: &[Named<'_>], path: &Path) -> io::Result<()> {
-    fs::write(path, html(results))
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    fs::write(path, html(results)).map_err(naming(path))
 }
 
 /// Below the heading.

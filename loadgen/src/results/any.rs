@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{BenchResults, Header, Kind, SinkResults, SourceResults, VERSION};
+use crate::console::naming;
 
 /// The largest file that is read: a source that ran for a week writes less.
 const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -37,8 +38,7 @@ impl AnyResults {
     /// It cannot be read, holds something else, or was written in a later format; the error names
     /// the file.
     pub(crate) fn read(path: &Path) -> io::Result<Self> {
-        let at =
-            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let at = naming(path);
         let mut text = String::new();
         let file = File::open(path).map_err(at)?;
         let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(at)?;

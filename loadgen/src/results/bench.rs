@@ -78,6 +78,13 @@ pub(crate) struct MailRun {
     pub(crate) timeline: Vec<Second>,
 }
 
+impl MailRun {
+    /// User and system time together.
+    pub(crate) fn cpu_us_per_message(&self) -> f64 {
+        self.cpu_user_us_per_message + self.cpu_system_us_per_message
+    }
+}
+
 /// What a run did to the disk.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub(crate) struct StoredRun {

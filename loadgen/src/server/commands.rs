@@ -217,8 +217,8 @@ impl ServerSession {
             ReplyText { code: 451, lines: vec!["4.7.1 Greylisted, try later".to_owned()] };
         let is_new = behaviour.greylist.is_some_and(|wait| {
             let triplet = (around.client, &self.sender[..], address);
-            around.greylist.is_some_and(|greylist| match greylist.lock() {
-                Ok(mut greylist) => !greylist.passes(triplet, wait, around.now),
+            around.greylist.is_some_and(|(greylist, now)| match greylist.lock() {
+                Ok(mut greylist) => !greylist.passes(triplet, wait, now),
                 Err(_) => false,
             })
         });

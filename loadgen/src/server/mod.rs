@@ -89,9 +89,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) client: IpAddr,
     pub(crate) dice: &'a mut Dice,
     pub(crate) tally: &'a mut Tally,
-    /// Shared by all threads; only of a sink that greylists.
-    pub(crate) greylist: Option<&'a std::sync::Mutex<Greylist>>,
-    pub(crate) now: Instant,
+    /// Shared by all threads, and the time; only of a sink that greylists.
+    pub(crate) greylist: Option<(&'a std::sync::Mutex<Greylist>, Instant)>,
     /// Keep the envelope and the content of each message for the caller.
     pub(crate) keep: bool,
 }

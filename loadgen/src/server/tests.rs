@@ -36,7 +36,6 @@ fn converse(listening: &Listening, pieces: &[&[u8]]) -> Heard {
         dice: &mut dice,
         tally: &mut tally,
         greylist: None,
-        now: Instant::now(),
         keep: true,
     };
     let (mut out, mut heard) = (Vec::new(), Heard::default());

@@ -15,6 +15,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::behaviour::CertificateKind;
+use crate::console::naming;
 use crate::tls::TlsServer;
 
 /// The host of a certificate for another one.
@@ -50,8 +51,7 @@ impl Authority {
     /// # Errors
     /// The file cannot be written.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        fs::write(path, self.issuer.pem())
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+        fs::write(path, self.issuer.pem()).map_err(naming(path))
     }
 
     /// A server called `name` with a certificate of this kind.

@@ -40,8 +40,7 @@ impl Desk {
             client,
             dice: &mut self.dice,
             tally: &mut self.totals.tally,
-            greylist: greylist.as_ref(),
-            now: Instant::now(),
+            greylist: greylist.as_ref().map(|greylist| (greylist, Instant::now())),
             keep: settings.bodies.is_some(),
         }
     }

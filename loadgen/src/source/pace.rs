@@ -194,7 +194,7 @@ impl Arriving {
         self.count += match self.schedule.arrivals {
             Arrivals::Even => self.stride,
             // The inverse of the exponential distribution; 1 - throw is never 0.
-            Arrivals::Poisson => -(1.0 - self.dice.throw()).ln() * self.stride,
+            Arrivals::Poisson => self.dice.exponential() * self.stride,
         };
     }
 

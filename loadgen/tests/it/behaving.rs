@@ -92,6 +92,14 @@ pub(crate) fn run(command: &mut Command, input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// A message to the sink at `address` by curl, with these options besides.
+pub(crate) fn curl(address: &str, options: &[&str]) -> Output {
+    let mut command = Command::new("curl");
+    command.args(["-sS", "--max-time", "20", "-T", "-"]).args(options);
+    command.args(["--mail-from", "a@b.example", "--mail-rcpt", "me@here.example"]);
+    run(command.arg(format!("smtp://{address}/client")), "Subject: x\r\n\r\ntext\r\n")
+}
+
 pub(crate) fn all_of(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
 }

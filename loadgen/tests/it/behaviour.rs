@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::behaving::{Client, addresses, all_of, greeted, run, sink};
+use crate::behaving::{Client, addresses, all_of, curl, greeted, run, sink};
 use crate::harness::{PROGRAM, send};
 
 #[test]
@@ -111,16 +111,7 @@ fn odd_replies_do_not_confuse_real_clients() {
         let python = Command::new("/usr/bin/python3").args(["-c", script, host, port]).output();
         let python = python.unwrap();
         assert!(python.status.success(), "{lines}: {}", all_of(&python));
-        let curl = run(
-            Command::new("curl").args(["-sS", "--max-time", "20", "-T", "-"]).args([
-                &format!("smtp://{}/client", sink.address),
-                "--mail-from",
-                "a@b.example",
-                "--mail-rcpt",
-                "me@here.example",
-            ]),
-            "Subject: x\r\n\r\ntext\r\n",
-        );
+        let curl = curl(&sink.address, &[]);
         assert!(curl.status.success(), "{lines}: {}", all_of(&curl));
         let sent = send(&sink.address, &["--messages", "20", "--connections", "2"]);
         assert_eq!(sent.code, 0, "{lines}: {}", sent.report);

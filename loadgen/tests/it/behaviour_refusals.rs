@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::behaving::{addresses, all_of, greeted, refused, run, sink};
+use crate::behaving::{addresses, all_of, curl, greeted, refused, sink};
 use crate::harness::{PROGRAM, Sent, Sink, send};
 
 /// Runs `script` by `python` with the sink's ports.
@@ -220,19 +220,9 @@ fn logins_of_swaks_curl_and_smtplib_are_taken() {
             .output()
             .unwrap();
         assert!(swaks.status.success(), "{mechanism}: {}", all_of(&swaks));
-        let curl = run(
-            Command::new("curl").args(["-sS", "--max-time", "20", "-T", "-"]).args([
-                &format!("smtp://{}/client", sink.address),
-                "--mail-from",
-                "a@b.example",
-                "--mail-rcpt",
-                "me@here.example",
-                "--user",
-                "me:secret",
-                "--login-options",
-                &format!("AUTH={mechanism}"),
-            ]),
-            "Subject: x\r\n\r\ntext\r\n",
+        let curl = curl(
+            &sink.address,
+            &["--user", "me:secret", "--login-options", &format!("AUTH={mechanism}")],
         );
         assert!(curl.status.success(), "{mechanism}: {}", all_of(&curl));
     }

@@ -14,7 +14,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -61,13 +61,13 @@ pub(super) fn start(
     duty: Duty,
     protection: &Protection,
 ) -> io::Result<Box<dyn Server>> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, net::free_port()?));
+    let address = net::free_address()?;
     let place = configuration_place(program)?;
     let text = configuration(program, directory, address, duty, protection);
     fs::write(directory.join("exim.conf"), text)?;
     if protection.needs_certificate() {
-        fs::copy(&protection.files.certificate, directory.join("certificate.pem"))?;
-        fs::copy(&protection.files.key, directory.join("key.pem"))?;
+        let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| directory.join(name));
+        protection.files.copy_to(&certificate, &key)?;
     }
     let runs = DELIVERIES.to_string();
     let enclosure = Enclosure::start(&Recipe {

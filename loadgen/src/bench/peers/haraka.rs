@@ -12,7 +12,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -44,7 +44,7 @@ pub(super) fn start(
     duty: Duty,
     protection: &Protection,
 ) -> io::Result<Box<dyn Server>> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, net::free_port()?));
+    let address = net::free_address()?;
     let package = program.ancestors().nth(2).unwrap_or(program).to_owned();
     let home = directory.join("haraka");
     configure(&package, &home, address, protection)?;
@@ -105,8 +105,8 @@ fn configure(
     let needs_certificate = protection.needs_certificate();
     write("plugins", if needs_certificate { "tls\nbench\n" } else { "bench\n" })?;
     if needs_certificate {
-        fs::copy(&protection.files.certificate, directory.join("tls_cert.pem"))?;
-        fs::copy(&protection.files.key, directory.join("tls_key.pem"))?;
+        let [certificate, key] = ["tls_cert.pem", "tls_key.pem"].map(|name| directory.join(name));
+        protection.files.copy_to(&certificate, &key)?;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -61,7 +61,7 @@ pub(super) fn start(
     duty: Duty,
     protection: &Protection,
 ) -> io::Result<Box<dyn Server>> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, net::free_port()?));
+    let address = net::free_address()?;
     fs::write(directory.join("smtpd.conf"), configuration(address, duty, protection))?;
     if protection.needs_certificate() {
         if version(program).is_some_and(|version| version.starts_with("6.")) {
@@ -70,8 +70,8 @@ pub(super) fn start(
                  OpenSSL 3, as in Debian 12; leave out --tls, or install OpenSMTPD 7",
             ));
         }
-        fs::copy(&protection.files.certificate, directory.join("certificate.pem"))?;
-        fs::copy(&protection.files.key, directory.join("key.pem"))?;
+        let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| directory.join(name));
+        protection.files.copy_to(&certificate, &key)?;
     }
     let paused = if matches!(duty, Duty::Hold { .. }) { "-P mta" } else { "" };
     let enclosure = Enclosure::start(&Recipe {

@@ -11,7 +11,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -44,7 +44,7 @@ pub(super) fn start(
     if !geteuid().is_root() {
         return Err(io::Error::other("Postfix can only be started by root"));
     }
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, net::free_port()?));
+    let address = net::free_address()?;
     let configuration = directory.join("postfix");
     fs::create_dir_all(&configuration)?;
     fs::create_dir_all(directory.join("queue"))?;

@@ -185,8 +185,7 @@ impl Row<'_> {
     }
 
     fn median_of(&self, of: impl Fn(&MailRun) -> Option<f64>) -> Option<f64> {
-        let values = self.values(of);
-        (!values.is_empty()).then(|| Spread::of(values).median)
+        Spread::median(self.values(of))
     }
 
     /// The median, and on a second line `9,500–10,001`.
@@ -215,10 +214,6 @@ impl Row<'_> {
         places.sort_by(|one, other| one.0.total_cmp(&other.0));
         places.get(places.len().saturating_sub(1) / 2).map(|(_, place)| *place)
     }
-}
-
-fn cpu(run: &MailRun) -> f64 {
-    run.cpu_user_us_per_message + run.cpu_system_us_per_message
 }
 
 impl Scenario<'_> {
@@ -289,9 +284,9 @@ impl Scenario<'_> {
 
     fn cpu(&self) -> Option<Figure> {
         let bars = self.rows.iter().filter_map(|row| {
-            let place = row.median_run(|run| Some(cpu(run)))?;
+            let place = row.median_run(|run| Some(run.cpu_us_per_message()))?;
             let run = &row.runs[place];
-            let spread = Spread::of(row.values(|run| Some(cpu(run))));
+            let spread = Spread::of(row.values(|run| Some(run.cpu_us_per_message())));
             Some(Bar {
                 label: row.label.clone(),
                 style: row.style,
@@ -417,7 +412,7 @@ impl Scenario<'_> {
             };
             table.push(vec![
                 row.label.clone(),
-                row.spread_of(|run| Some(cpu(run))),
+                row.spread_of(|run| Some(run.cpu_us_per_message())),
                 row.spread_of(|run| Some(run.cpu_user_us_per_message)),
                 row.spread_of(|run| Some(run.cpu_system_us_per_message)),
                 row.spread_of(|run| Some(mebibytes(run.memory_bytes))),
