@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::markup::{Figure, Table, escaped};
 use super::units;
+use crate::date;
 use crate::results::Header;
 
 /// The style sheet, which is part of the page.
@@ -100,7 +101,7 @@ impl Page {
             facts.push(("Spool on", file_system.clone()));
         }
         let load = format!("load average {:.2}", machine.load_before);
-        facts.push(("Begun", format!("{}, {load}", units::date(header.began_unix_s))));
+        facts.push(("Begun", format!("{}, {load}", date::to_the_minute(header.began_unix_s))));
         self.body.push_str("<dl>\n");
         for (name, text) in &facts {
             let _ = writeln!(self.body, "<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(text));

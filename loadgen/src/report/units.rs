@@ -67,26 +67,6 @@ pub(super) fn percent(share: f64) -> String {
     format!("{} %", figure(share * 100.0))
 }
 
-/// Seconds since 1970 as `2026-11-24 12:30 UTC`.
-pub(super) fn date(unix_s: u64) -> String {
-    let (days, second) = (unix_s / 86_400, unix_s % 86_400);
-    let (year, month, day) = civil(days);
-    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", second / 3_600, second / 60 % 60)
-}
-
-/// The date that lies `days` after the first of January 1970, in the Gregorian calendar. Eras have
-/// 400 years, and years begin in March, so that a leap day ends one.
-const fn civil(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * day + 2) / 153;
-    let day = day - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (era * 400 + year + (month <= 2) as u64, month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,17 +98,6 @@ mod tests {
             (1_500_000.0, "1.5M"),
         ] {
             assert_eq!(mark(value), text);
-        }
-    }
-
-    #[test]
-    fn dates_are_of_the_calendar() {
-        for (unix_s, text) in [
-            (0, "1970-01-01 00:00 UTC"),
-            (951_782_400, "2000-02-29 00:00 UTC"),
-            (1_798_761_599, "2026-12-31 23:59 UTC"),
-        ] {
-            assert_eq!(date(unix_s), text);
         }
     }
 }
