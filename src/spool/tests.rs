@@ -4,7 +4,8 @@ use super::*;
 use crate::clock::WallTime;
 use crate::ids::{GroupSequence, MessageId};
 use crate::limits::{
-    BLOCK_BYTES, FRAGMENT_BYTES_FEW, FRAGMENTS_FEW, RECORD_BYTES_MAX, WRITE_FAILURES_MAX,
+    BLOCK_BYTES, FRAGMENT_BYTES_FEW, FRAGMENTS_FEW, GROUP_BYTES_MAX, RECORD_BYTES_MAX,
+    WRITE_FAILURES_MAX,
 };
 use crate::message::{Content, Message, Outcome, Recipient, RecipientState};
 use crate::sim::disk::{Completion, SimDisk, SimDiskOptions};
@@ -22,7 +23,10 @@ struct Bench {
 impl Bench {
     /// A log on a disk with space for `segment_count_max` segments.
     fn new(segment_count_max: usize) -> Self {
-        let segment_bytes = SEGMENT_BLOCKS * BLOCK_BYTES;
+        Self::with_segments(segment_count_max, SEGMENT_BLOCKS * BLOCK_BYTES)
+    }
+
+    fn with_segments(segment_count_max: usize, segment_bytes: usize) -> Self {
         let disk_options = SimDiskOptions {
             segment_bytes,
             segment_count_max,
@@ -176,11 +180,11 @@ fn commits_are_acknowledged_in_log_order() {
     bench.rest();
     let mut writes = Vec::new();
     let mut groups = Vec::new();
-    for _ in 0..bench.options.groups_in_flight_max {
+    for _ in 0..bench.options.short_groups_in_flight_max {
         groups.push(bench.append(b"content").unwrap().1);
         writes.push(bench.spool.poll_write().unwrap());
     }
-    // All slots are busy: what comes now forms one group.
+    // As many writes as short groups may have are in flight: what comes now forms one group.
     let later = [bench.append(b"a").unwrap().1, bench.append(b"b").unwrap().1];
     assert_eq!(later[0], later[1]);
     assert!(bench.spool.poll_write().is_none());
@@ -193,6 +197,32 @@ fn commits_are_acknowledged_in_log_order() {
     let write = bench.spool.poll_write().unwrap();
     bench.spool.handle_written(write.id, true);
     assert_eq!(bench.spool.poll_event(), Some(committed(later[0])));
+}
+
+#[test]
+fn a_group_waits_for_others_only_while_it_can_grow() {
+    let mut bench = Bench::with_segments(10, 64 * GROUP_BYTES_MAX);
+    bench.append(b"first").unwrap();
+    bench.rest();
+    for _ in 0..bench.options.short_groups_in_flight_max {
+        bench.append(b"content").unwrap();
+        assert!(bench.spool.poll_write().is_some());
+    }
+    // Until all writes are in flight, one begins with each group that is full.
+    let content = vec![b'x'; GROUP_BYTES_MAX / 4];
+    for in_flight in bench.options.short_groups_in_flight_max..bench.options.groups_in_flight_max {
+        let write = loop {
+            bench.append(&content).unwrap();
+            if let Some(write) = bench.spool.poll_write() {
+                break write;
+            }
+        };
+        assert!(write.bytes.len() > GROUP_BYTES_MAX / 2, "{in_flight}: {}", write.bytes.len());
+    }
+    for _ in 0..8 {
+        bench.append(&content).unwrap();
+        assert!(bench.spool.poll_write().is_none());
+    }
 }
 
 #[test]

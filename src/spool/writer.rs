@@ -62,7 +62,8 @@ use crate::arena::SharedBytes;
 use crate::ids::{Generation, GroupSequence, MessageId};
 use crate::limits::{
     BLOCK_BYTES, GROUPS_IN_FLIGHT_MAX, OUTCOME_RECORD_BYTES_MAX, OUTCOMES_WAITING_BYTES_MAX,
-    SEGMENT_BYTES, SEGMENT_BYTES_MIN, SEGMENT_SLOT_COUNT_MAX, SPOOL_CACHE_BYTES,
+    SEGMENT_BYTES, SEGMENT_BYTES_MIN, SEGMENT_SLOT_COUNT_MAX, SHORT_GROUPS_IN_FLIGHT_MAX,
+    SPOOL_CACHE_BYTES,
 };
 use crate::message::{Message, Outcome};
 
@@ -75,6 +76,9 @@ pub struct SpoolOptions {
     pub segment_count_max: usize,
     /// Writes in flight at a time.
     pub groups_in_flight_max: usize,
+    /// Writes in flight at a time while the group at hand has room: with as many it waits and
+    /// grows, since each write costs the disk and the CPU about the same, however long it is.
+    pub short_groups_in_flight_max: usize,
     /// Memory in which recent content is kept.
     pub cache_bytes: usize,
 }
@@ -85,6 +89,7 @@ impl Default for SpoolOptions {
             segment_bytes: SEGMENT_BYTES,
             segment_count_max: SEGMENT_SLOT_COUNT_MAX,
             groups_in_flight_max: GROUPS_IN_FLIGHT_MAX,
+            short_groups_in_flight_max: SHORT_GROUPS_IN_FLIGHT_MAX,
             cache_bytes: SPOOL_CACHE_BYTES,
         }
     }
@@ -249,6 +254,7 @@ impl Spool {
         assert!(segment_bytes >= SEGMENT_BYTES_MIN, "a segment has room for a few groups");
         assert!(segment_bytes.is_multiple_of(BLOCK_BYTES as u64), "a segment is whole blocks");
         assert!(groups_in_flight_max > 0, "a log is written");
+        assert!(options.short_groups_in_flight_max > 0, "a log is written without waiting");
         assert_eq!(
             recovered.messages.len(),
             recovered.footprints.len(),
@@ -528,7 +534,8 @@ impl Spool {
             return Some(write);
         }
         let is_last = self.submitted == self.groups.len();
-        if is_last && self.tail.is_awaited() && self.is_header_durable() {
+        let is_turn = self.flights.len() < self.options.short_groups_in_flight_max;
+        if is_last && is_turn && self.tail.is_awaited() && self.is_header_durable() {
             self.seal();
         }
         let group = self.groups.get(self.submitted)?;

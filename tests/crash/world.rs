@@ -136,6 +136,7 @@ impl World {
             segment_bytes: segment_bytes as u64,
             segment_count_max: 1_000,
             groups_in_flight_max: random.below(8) + 1,
+            short_groups_in_flight_max: random.below(8) + 1,
             cache_bytes: [0, 1 << 20][random.below(2)],
         };
         let disk = SimDisk::new(random.next_u64(), disk_options);
