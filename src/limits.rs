@@ -114,8 +114,8 @@ pub const SPOOL_CACHE_BYTES: usize = 16 << 20;
 pub const GROUPS_IN_FLIGHT_MAX: usize = 8;
 
 /// Default of the groups that are being written at a time before one that has room waits and grows.
-/// With two, most messages that arrive during a write need not wait for its end, and a group holds
-/// about a quarter of the clients' messages; `benches/README.md` has the comparison with 1, 4 and 8.
+/// With two, a message that arrives during a write seldom waits for its end, and groups still grow
+/// with the load; `benches/README.md` has the comparison with 1, 4 and 8.
 pub const SHORT_GROUPS_IN_FLIGHT_MAX: usize = 2;
 
 /// Bytes of the log that are not durable yet, from which on clients are not read.

@@ -290,6 +290,18 @@ impl Keys {
         if self.drop.iter().any(|it| it.after_bytes > 0 && it.at != DropAt::Within) {
             return Err(format!("{table} drop: `after_bytes` belongs to `at = \"in-data\"`"));
         }
+        for (place, reply) in self.reply.iter().enumerate() {
+            // A rule with recipients may come before one for all and take some away from it.
+            let before = self.reply[..place].iter();
+            let before = before.filter(|it| it.at == reply.at && it.recipients.is_empty());
+            check_share(reply.share, !reply.recipients.is_empty(), before.map(|it| it.share))
+                .map_err(|error| format!("{table} reply at {}: {error}", reply.at.phrase()))?;
+        }
+        for (place, drop) in self.drop.iter().enumerate() {
+            let before = self.drop[..place].iter().map(|it| it.share);
+            check_share(drop.share, false, before)
+                .map_err(|error| format!("{table} drop: {error}"))?;
+        }
         Ok(())
     }
 
@@ -394,6 +406,23 @@ impl Keys {
         set(&self.certificate, &mut behaviour.certificate);
         set(&self.handshake, &mut behaviour.handshake);
     }
+}
+
+/// The shares of rules for the same add up: each must find what it takes. A rule for `some` takes a
+/// share of those, which may be less than is left of all.
+fn check_share(share: f64, some: bool, before: impl Iterator<Item = f64>) -> Result<(), String> {
+    /// What sums of decimal fractions may be beside the truth.
+    const ROUNDING: f64 = 1e-9;
+    let left = 1.0 - before.sum::<f64>();
+    let is_too_much = if some { left < ROUNDING } else { share > left + ROUNDING };
+    if share > 0.0 && is_too_much {
+        return Err(format!(
+            "the rules before leave a share of {:.4}, this one takes {share}; make the shares add \
+             up to 1 or less",
+            left.max(0.0)
+        ));
+    }
+    Ok(())
 }
 
 /// Whether `name` can stand in a reply and after EHLO.
@@ -502,6 +531,16 @@ mod tests {
             ("[[default.reply]]\nat = \"rcpt\"\ntext = \"250 yes\"", &["line 3", "4xx or 5xx"]),
             ("[[default.drop]]\nat = \"data\"", &["line 2", "before-data"]),
             ("[[default.drop]]\nat = \"in-data\"\nshare = 2.0", &["line 3", "from 0 to 1"]),
+            (
+                "[[default.drop]]\nat = \"in-data\"\nshare = 0.7\n\
+                 [[default.drop]]\nat = \"after-data\"\nshare = 0.4",
+                &["[default] drop", "a share of 0.3000, this one takes 0.4"],
+            ),
+            (
+                "[[default.reply]]\nat = \"mail\"\ntext = \"450 no\"\n\
+                 [[default.reply]]\nat = \"mail\"\ntext = \"451 no\"\nshare = 0.1",
+                &["[default] reply at MAIL", "a share of 0.0000, this one takes 0.1"],
+            ),
             ("[default]\naddress = \"127.0.0.1:1\"", &["[[listen]]"]),
             ("[[listen]]\nname = \"x\"", &["needs an `address`"]),
             ("[[domain]]\ngreylist_s = 1", &["needs a `match`"]),

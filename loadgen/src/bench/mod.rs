@@ -341,6 +341,10 @@ fn too_many(fewer: &IdleResult, connections: u32) -> Option<String> {
 
 fn private_directory(args: &BenchArgs) -> io::Result<TempDir> {
     let parent = args.directory.clone().unwrap_or_else(env::temp_dir);
+    if !parent.is_dir() {
+        let text = format!("{} is no directory; create it, or name another", parent.display());
+        return Err(io::Error::other(text));
+    }
     open_to_daemons(tempfile::Builder::new().prefix("loadgen-bench-"))
         .tempdir_in(&parent)
         .map_err(naming(&parent))

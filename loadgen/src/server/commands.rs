@@ -8,6 +8,9 @@ use crate::behaviour::{DropAt, Point, ReplyText};
 use crate::content::Framing;
 use crate::tls::TlsMode;
 
+/// What AUTH comes to (RFC 4954 §6).
+const WELCOME: &[u8] = b"235 2.7.0 Welcome";
+
 impl ServerSession {
     /// Takes a command line, or a part of one; how many bytes.
     pub(super) fn take_command_bytes(
@@ -51,7 +54,7 @@ impl ServerSession {
             }
             Phase::Login { lines: 0 | 1 } => {
                 self.phase = Phase::Command;
-                out.extend_from_slice(b"235 2.7.0 Welcome\r\n");
+                replies::write(&around.listening.behaviour, &[WELCOME], out);
             }
             Phase::Login { lines } => {
                 self.phase = Phase::Login { lines: lines - 1 };
@@ -159,7 +162,7 @@ impl ServerSession {
         if !is_plain && !mechanism.eq_ignore_ascii_case(b"LOGIN") {
             out.extend_from_slice(b"504 5.5.4 Mechanism not known\r\n");
         } else if is_plain && has_initial {
-            out.extend_from_slice(b"235 2.7.0 Welcome\r\n");
+            replies::write(behaviour, &[WELCOME], out);
         } else if is_plain {
             self.phase = Phase::Login { lines: 1 };
             out.extend_from_slice(b"334 \r\n");
