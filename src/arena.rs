@@ -247,10 +247,9 @@ impl TransactionArena {
     /// If they were stored before the last [`reset`](Self::reset).
     pub fn get(&self, handle: ArenaBytes) -> &[u8] {
         assert_eq!(handle.transaction, self.transaction, "a handle outlived its transaction");
-        // SAFETY: a handle is made only by `hold`, of bytes that the bump allocator keeps in
-        // place until `reset`, which changes `transaction`; the assertion above rules that out.
-        // Nothing hands out a mutable reference to stored bytes. The returned borrow holds
-        // `self`, so that no reset can happen while it lives.
+        // SAFETY: only `hold` makes a handle, of bytes that stay in place, and are lent to nobody
+        // mutably, until `reset` changes `transaction`, which the assertion above rules out. The
+        // returned borrow holds `self`, so that no reset can happen while it lives.
         unsafe { slice::from_raw_parts(handle.start.as_ptr(), handle.length) }
     }
 

@@ -193,7 +193,6 @@ impl Arriving {
     pub(super) fn advance(&mut self) {
         self.count += match self.schedule.arrivals {
             Arrivals::Even => self.stride,
-            // The inverse of the exponential distribution; 1 - throw is never 0.
             Arrivals::Poisson => self.dice.exponential() * self.stride,
         };
     }

@@ -203,8 +203,8 @@ impl Row<'_> {
         }
     }
 
-    /// The place of the run whose figure is the median, of two the lower one.
-    fn median_run(&self, of: impl Fn(&MailRun) -> Option<f64>) -> Option<usize> {
+    /// The places of the runs between which the median is: of an odd number of runs the same twice.
+    fn middle_runs(&self, of: impl Fn(&MailRun) -> Option<f64>) -> Option<[usize; 2]> {
         let mut places: Vec<(f64, usize)> = self
             .runs
             .iter()
@@ -212,15 +212,13 @@ impl Row<'_> {
             .filter_map(|(place, run)| Some((of(run)?, place)))
             .collect();
         places.sort_by(|one, other| one.0.total_cmp(&other.0));
-        places.get(places.len().saturating_sub(1) / 2).map(|(_, place)| *place)
+        let lower = places.get(places.len().saturating_sub(1) / 2)?;
+        Some([lower.1, places[places.len() / 2].1])
     }
 
-    /// The run whose figure is the median; of an even number of runs the two between which it is.
-    fn middle_runs(&self, of: impl Fn(&MailRun) -> f64) -> Vec<&MailRun> {
-        let mut runs: Vec<&MailRun> = self.runs.iter().collect();
-        runs.sort_by(|one, other| of(one).total_cmp(&of(other)));
-        let beside = runs.len().saturating_sub(1) / 2;
-        runs.get(beside..runs.len() - beside).unwrap_or_default().to_vec()
+    /// The place of the run whose figure is the median, of two the lower one.
+    fn median_run(&self, of: impl Fn(&MailRun) -> Option<f64>) -> Option<usize> {
+        self.middle_runs(of).map(|[lower, _]| lower)
     }
 }
 
@@ -291,13 +289,12 @@ impl Scenario<'_> {
     }
 
     fn cpu(&self) -> Option<Figure> {
-        let bars = self.rows.iter().filter(|row| !row.runs.is_empty()).map(|row| {
-            let middle = row.middle_runs(MailRun::cpu_us_per_message);
-            let mean = |of: fn(&MailRun) -> f64| {
-                middle.iter().map(|run| of(run)).sum::<f64>() / middle.len() as f64
-            };
+        let bars = self.rows.iter().filter_map(|row| {
+            let middle = row.middle_runs(|run| Some(run.cpu_us_per_message()))?;
+            let [lower, upper] = middle.map(|place| &row.runs[place]);
+            let mean = |of: fn(&MailRun) -> f64| f64::midpoint(of(lower), of(upper));
             let spread = Spread::of(row.values(|run| Some(run.cpu_us_per_message())));
-            Bar {
+            Some(Bar {
                 label: row.label.clone(),
                 style: row.style,
                 parts: vec![
@@ -305,7 +302,7 @@ impl Scenario<'_> {
                     Part { name: "system", value: mean(|run| run.cpu_system_us_per_message) },
                 ],
                 range: (row.runs.len() > 1).then_some((spread.min, spread.max)),
-            }
+            })
         });
         BarPlot {
             title: "CPU of the server, µs a message".to_owned(),
